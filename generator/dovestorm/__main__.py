@@ -1,0 +1,5 @@
+"""``python -m dovestorm``."""
+
+from dovestorm.cli import main
+
+main()

@@ -1,0 +1,97 @@
+"""The one table of sinks and formats: name, module, one line of help, and the extra that it needs.
+
+Choices on the command line, "did you mean" and the tables in the documentation all come from here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dovestorm.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["FORMATS", "SINKS", "Entry", "find_format", "find_sink", "load"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One sink or format.
+
+    Attributes:
+        name: What the user writes: the URL's scheme, or the format's name.
+        module: Where it is implemented; a sink's module has ``make(target, *, options)``, a format's has ``renderer``.
+        help: One line.
+        form: How the URL of a sink is written.
+        extra: The optional part of the distribution that it needs, or None.
+    """
+
+    name: str
+    module: str
+    help: str
+    form: str = ""
+    extra: str | None = None
+
+
+def _table(*entries: Entry) -> dict[str, Entry]:
+    return {entry.name: entry for entry in entries}
+
+
+SINKS = _table(
+    Entry("-", "dovestorm.sinks.stdout", "standard output", "-"),
+    Entry("file", "dovestorm.sinks.file", "a file; .gz and .zst are compressed", "PATH or file:PATH"),
+    Entry("tcp", "dovestorm.sinks.tcp", "a TCP connection", "tcp://HOST:PORT"),
+    Entry("tls", "dovestorm.sinks.tls", "a TLS connection, certificate verified", "tls://HOST:PORT[?ca=FILE]"),
+    Entry("udp", "dovestorm.sinks.udp", "one datagram for each event", "udp://HOST:PORT[?max=BYTES]"),
+    Entry("unix", "dovestorm.sinks.unix", "a Unix stream socket", "unix:PATH"),
+    Entry("unixgram", "dovestorm.sinks.unixgram", "a Unix datagram socket, one datagram for each event", "unixgram:PATH"),
+    Entry("http", "dovestorm.sinks.http", "one POST for each event, or batches", "http://HOST[:PORT]/PATH[?batch=N]"),
+    Entry("https", "dovestorm.sinks.http", "the same over TLS", "https://HOST[:PORT]/PATH[?batch=N][&ca=FILE]"),
+)
+
+FORMATS = _table(
+    Entry("json", "dovestorm.formats.json", "one JSON object a line, as Dovecot's JSON exporter writes it"),
+    Entry("tab-text", "dovestorm.formats.tab_text", "tab-separated tokens, one event a line, as Dovecot's other exporter writes it"),
+    Entry("msgpack", "dovestorm.formats.msgpack", "a stream of MessagePack maps"),
+)
+
+
+def find_sink(scheme: str) -> Entry:
+    """The sink of a URL scheme.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    return _find(SINKS, scheme, "sink")
+
+
+def find_format(name: str) -> Entry:
+    """The format of that name.
+
+    Raises:
+        UsageError: There is none of that name.
+    """
+    return _find(FORMATS, name, "format")
+
+
+def load(entry: Entry) -> ModuleType:
+    """Import what implements an entry.
+
+    Raises:
+        UsageError: The extra that it needs is not installed.
+    """
+    try:
+        return importlib.import_module(entry.module)
+    except ModuleNotFoundError as error:
+        if entry.extra is None:
+            raise
+        raise UsageError(f"{entry.name}: needs the extra '{entry.extra}': pip install 'dovestorm[{entry.extra}]'") from error
+
+
+def _find(table: dict[str, Entry], name: str, what: str) -> Entry:
+    if name in table:
+        return table[name]
+    raise UsageError(f"unknown {what} '{name}'{nearest(name, table) or ', known are ' + ', '.join(table)}")

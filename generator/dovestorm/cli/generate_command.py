@@ -1,0 +1,98 @@
+"""``dovestorm generate``: a scenario's events, as fast as the machine or at a set pace, to one or more sinks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dovestorm import registry
+from dovestorm.cli.units import DURATION, RATE, TIMESTAMP
+
+if TYPE_CHECKING:
+    from dovestorm.stream import Stream
+
+__all__ = ["command"]
+
+
+@click.command("generate")
+@click.argument("scenario")
+@click.option("--to", "targets", metavar="URL", multiple=True, help="Where to deliver; may be given more than once. Default: standard output.")
+@click.option("--format", "format_name", type=click.Choice(list(registry.FORMATS)), default="json", show_default=True, help="How events look.")
+@click.option("--time-format", type=click.Choice(["rfc3339", "unix"]), default="rfc3339", show_default=True, help="How times look.")
+@click.option("--dovecot", metavar="VERSION", help="The edition to emit, instead of the scenario's own.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Same scenario, edition and seed: same bytes.")
+@click.option("--sessions", type=click.IntRange(min=0), help="Start so many sessions and let each end.")
+@click.option("--events", type=click.IntRange(min=0), help="Stop after so many events.")
+@click.option("--for", "duration", type=DURATION, help="Stop after so much scenario time, such as 10min.")
+@click.option("--shard", metavar="I/N", default="1/1", help="Every N-th session, from the I-th on; the N shards are exactly the whole.")
+@click.option("--start", type=TIMESTAMP, help="When the scenario begins, such as 2026-03-02T09:00:00Z, instead of its own start.")
+@click.option("--users", type=click.IntRange(min=1), help="How many users there are, instead of the scenario's own number.")
+@click.option("--scale", type=float, default=1.0, metavar="FACTOR", help="Multiply the arrival rate.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work.")
+@click.option("--window", type=DURATION, hidden=True, help="Length of the machine's window; the bytes do not depend on it.")
+@click.option("--speed", type=float, metavar="FACTOR", help="Pace by scenario time: 1 is real time, 60 an hour a minute.")
+@click.option("--rate", type=RATE, help="Pace by events, such as 5000/s.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON (on standard error when events go to standard output).")
+@click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary; errors are still told.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    *,
+    scenario: str,
+    targets: tuple[str, ...],
+    format_name: str,
+    time_format: str,
+    workers: int,
+    speed: float | None,
+    rate: float | None,
+    as_json: bool,
+    quiet: bool,
+    **wanted: Any,
+) -> None:
+    """Generate a SCENARIO (a shipped one's name, or a file) and deliver its events.
+
+    Delivery is as fast as the targets take it, unless --speed or --rate sets a pace; the schedule does not wait for a slow target, and
+    lateness is counted from the planned moment. The summary says what was asked for, made, written and acknowledged; the exit code is 0 only
+    when nothing is short, 1 when something is, 2 for misuse, 130 when interrupted.
+    """
+    from dovestorm import delivery, sinks
+    from dovestorm.cli.progress import progress_listener
+
+    if speed is not None and rate is not None:
+        raise click.UsageError("--speed and --rate exclude each other: give one")
+    stream = _open(scenario, wanted)
+    outlets = [sinks.open_url(url) for url in targets or ("-",)]
+    pacer = None if speed is None and rate is None else delivery.Pacer(speed=speed, rate=rate)
+    blocks = stream.blocks(format_name, time_format=time_format, workers=workers, keep=delivery.VALID_BLOCKS)
+    with progress_listener(asked=stream.limits.events, quiet=quiet or as_json) as listener:
+        report = delivery.deliver(blocks, outlets, asked=stream.limits.events, pacer=pacer, on_progress=listener)
+    to_stdout = any(url in {"-", "/dev/stdout"} for url in targets or ("-",))
+    if as_json:
+        text = json.dumps({"scenario": stream.scenario.name, "dovecot": stream.scenario.dovecot, "seed": stream.seed, **report.to_dict()})
+        click.echo(text, file=sys.stderr if to_stdout else sys.stdout)
+    elif not quiet or report.exit_code:
+        click.echo(report.to_text(), err=True)
+    ctx.exit(report.exit_code)
+
+
+def _open(scenario: str, wanted: dict[str, Any]) -> Stream:
+    from dovestorm.stream import Limits, open_stream, parse_shard
+
+    overrides: dict[str, Any] = {}
+    if wanted["start"] is not None:
+        overrides["start"] = wanted["start"]
+    if wanted["users"] is not None:
+        overrides["population.users"] = wanted["users"]
+    return open_stream(
+        scenario,
+        dovecot=wanted["dovecot"],
+        seed=wanted["seed"],
+        shard=parse_shard(wanted["shard"]),
+        limits=Limits(sessions=wanted["sessions"], events=wanted["events"], duration=wanted["duration"]),
+        rate=wanted["scale"],
+        window=wanted["window"],
+        overrides=overrides,
+    )

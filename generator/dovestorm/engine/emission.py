@@ -1,0 +1,114 @@
+"""From an event of a scenario to a record kind and the operation that fills its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from dovestorm.batch import FIRST_FIELD, Column, Composition, Constant, Encoding, FieldSlot, Hole, RecordKind
+from dovestorm.engine.bindings import Kind, Texts, Val
+from dovestorm.engine.blocks import CLOCK, Builder, Const, Operand, Operation, Reg
+from dovestorm.errors import Fault, ScenarioError
+
+if TYPE_CHECKING:
+    from dovestorm.catalog.model import Edition, Event, Field
+    from dovestorm.engine.blocks import Frame
+    from dovestorm.engine.machine import Group
+
+__all__ = ["Emission"]
+
+
+@dataclass(slots=True)
+class Emission:
+    """The record kinds of a program, each once, and the service that emits it."""
+
+    edition: Edition
+    texts: Texts
+    kinds: dict[RecordKind, int] = field(default_factory=dict)
+    services: dict[str, int] = field(default_factory=dict)
+    service_of_kind: list[int] = field(default_factory=list)
+
+    def event(self, canonical: str) -> Event | None:
+        """The event in this edition, or None when the edition lacks it."""
+        return self.edition.by_canonical.get(canonical)
+
+    def emit(self, event: Event, service: str | None, fields: Mapping[str, Val], start: Operand, builder: Builder) -> None:
+        """Add the operation that emits one record for every session of the group."""
+        service = service or event.services[0]
+        columns: list[Operand] = []
+        slots = []
+        for spec in event.ordered(service):
+            val = fields.get(spec.canonical)
+            if val is not None and not (val.kind is Kind.NOTHING and val.constant):
+                slots.append(FieldSlot(spec.name, self._source(event, spec, val, columns)))
+        categories = event.categories_for(service)
+        if self.edition.service_category:
+            categories = (*categories, f"service:{service}")
+        kind = RecordKind(event.name, categories, tuple(slots), FIRST_FIELD + len(columns))
+        number = self._number(kind, service)
+        builder.operations.append(_writer(number, kind.width, [start, builder.read(CLOCK), *columns]))
+
+    def _number(self, kind: RecordKind, service: str) -> int:
+        process = self.services.setdefault(service, len(self.services))
+        # Without the service category, one kind may come from two services: the process matters for the export clock, so it keeps them apart.
+        for number in (self.kinds[kind],) if kind in self.kinds else ():
+            if self.service_of_kind[number] == process:
+                return number
+            kind = RecordKind(kind.event, kind.categories, kind.fields, kind.width + 1)
+            return self._number(kind, service)
+        self.service_of_kind.append(process)
+        return self.kinds.setdefault(kind, len(self.kinds))
+
+    def _source(self, event: Event, spec: Field, val: Val, columns: list[Operand]) -> Constant | Column | Composition:
+        if val.parts is not None:
+            pieces: list[str | Hole] = []
+            self.texts.lay_out(val.parts, pieces, columns, FIRST_FIELD)
+            if any(isinstance(piece, Hole) for piece in pieces):
+                return Composition(tuple(pieces))
+            return Constant("".join(str(piece) for piece in pieces))
+        self._check(event, spec, val)
+        if val.constant and not val.optional and val.kind in {Kind.INTEGER, Kind.TEXT, Kind.LIST} and len(val.columns) == 1:
+            return self._constant(spec, val)
+        index = FIRST_FIELD + len(columns)
+        columns.extend(val.columns)
+        if spec.type == "string" and val.kind is Kind.INTEGER and not val.optional:
+            return Composition((Hole(index, Encoding.INTEGER),))
+        return Column(index, val.kind.encoding, optional=val.optional)
+
+    def _constant(self, spec: Field, val: Val) -> Constant:
+        operand = val.columns[0]
+        assert isinstance(operand, Const)
+        if val.kind is not Kind.INTEGER:
+            return Constant(self.texts.items[operand.value])
+        return Constant(operand.value if spec.type == "integer" else str(operand.value))
+
+    @staticmethod
+    def _check(event: Event, spec: Field, val: Val) -> None:
+        fits = {
+            "integer": {Kind.INTEGER},
+            "timestamp": {Kind.TIMESTAMP},
+            "string": {Kind.TEXT, Kind.INTEGER, Kind.ADDRESS, Kind.SESSION},
+            "address": {Kind.ADDRESS, Kind.TEXT},
+            "list": {Kind.LIST},
+        }[spec.type]
+        if val.kind is not Kind.NOTHING and val.kind not in fits:
+            message = f"field {spec.canonical} of {event.canonical} is a {spec.type}, but its value is of kind {val.kind.value}"
+            raise ScenarioError([Fault("<scenario>", 1, 1, message)])
+
+
+def _writer(kind: int, width: int, operands: list[Operand]) -> Operation:
+    registers = [(column, operand.index) for column, operand in enumerate(operands) if isinstance(operand, Reg)]
+    constants = [(column, operand.value) for column, operand in enumerate(operands) if isinstance(operand, Const)]
+    sent = operands[1]
+    assert isinstance(sent, Reg)
+    clock = sent.index
+
+    def operation(frame: Frame, group: Group) -> None:
+        rows = group.claim(kind, width, frame[clock])
+        for column, register in registers:
+            rows[:, column] = frame[register]
+        for column, value in constants:
+            rows[:, column] = value
+
+    return operation

@@ -1,0 +1,76 @@
+"""When the stats process exports an event: a function of the emitting process and the moment, never of other events.
+
+Every process hands its events on with a lag that drifts (so events of two processes can swap by a little, and those of one never do), and the stats
+process reads in turns: all events of a turn share its clock. Source: lags of a recorded 2.3.19 under load: median 0.1 ms, 90 % under
+1.4 ms, 99 % under 5.8 ms.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dovestorm.hashing import derive, mix, mix_array
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["ExportClock"]
+
+_LAG_STEP_BITS = 10
+_LAG_STEPS = 1024
+_LAG_MOST_US = 240
+_TURN_STEP_BITS = 6
+_TURN_PERIOD_BITS = 21
+
+
+class ExportClock:
+    """The lag of each process and the turns of the stats process, drawn once from the seed and repeating with a period of one or two seconds."""
+
+    def __init__(self, seed: int, processes: tuple[str, ...]) -> None:
+        lags = np.stack([_lags(derive(seed, "lag", name)) for name in processes])
+        self._lag = lags.reshape(-1)
+        self._slope = (np.roll(lags, -1, axis=1) - lags).reshape(-1)
+        self._turn = _turns(derive(seed, "turns"))
+
+    def handed_on(self, sent: NDArray[np.int64], process: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When each event reaches the stats process: int64 microseconds, for each process in step with ``sent``."""
+        knot = (sent >> _LAG_STEP_BITS) & (_LAG_STEPS - 1)
+        knot += process * _LAG_STEPS
+        drift = self._slope.take(knot)
+        drift *= sent & ((1 << _LAG_STEP_BITS) - 1)
+        drift >>= _LAG_STEP_BITS
+        drift += self._lag.take(knot)
+        drift += sent
+        return drift
+
+    def exported(self, handed_on: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The stats process's clock when it exports: the end of the turn, int64 microseconds, never before ``handed_on``."""
+        step = handed_on >> _TURN_STEP_BITS
+        step &= (1 << (_TURN_PERIOD_BITS - _TURN_STEP_BITS)) - 1
+        turn = self._turn.take(step)
+        turn += handed_on & ~((1 << _TURN_PERIOD_BITS) - 1)
+        return turn
+
+
+def _lags(key: int) -> NDArray[np.int64]:
+    return (mix_array(np.arange(_LAG_STEPS, dtype=np.uint64) + np.uint64(key)) % np.uint64(_LAG_MOST_US)).astype(np.int64)
+
+
+def _turns(key: int) -> NDArray[np.int64]:
+    """For each step of the period the first end of a turn that is not before the step's end."""
+    ends, moment, number = [], 0, 0
+    period = 1 << _TURN_PERIOD_BITS
+    while moment < period:
+        bits = mix(key + number)
+        number += 1
+        chance = bits & 0xFFFF
+        # Mostly short turns; one in 256 is held up for some milliseconds, which is a tenth of the time.
+        gap = 30 + (chance * 140 >> 16) if bits >> 56 else 400 + (chance * chance * 12_000 >> 32)
+        moment += gap
+        ends.append(moment)
+    ends[-1] = period
+    step_ends = (np.arange(1, (period >> _TURN_STEP_BITS) + 1, dtype=np.int64)) << _TURN_STEP_BITS
+    found = np.searchsorted(ends, step_ends, side="left")
+    return np.array(ends, dtype=np.int64)[found]

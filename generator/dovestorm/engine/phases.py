@@ -1,0 +1,53 @@
+"""Fault windows as phases: stretches of scenario time in which the same windows are open."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from dovestorm.engine.blocks import CLOCK, Builder, Const, Operand
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from dovestorm.scenario.model import FaultWindow
+
+__all__ = ["Phases"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """``breaks`` are the moments at which a window opens or closes; ``open_`` names the windows open in each of the phases between."""
+
+    breaks: tuple[int, ...]
+    open_: tuple[frozenset[str], ...]
+
+    @classmethod
+    def of(cls, windows: Sequence[FaultWindow]) -> Phases:
+        """The phases of a scenario's windows."""
+        breaks = sorted({moment for window in windows for moment in (window.begin, window.end)})
+        samples = [*breaks[:1], *breaks]
+        opened = [frozenset(w.name for w in windows if w.begin <= moment < w.end) for moment in samples]
+        if breaks:
+            opened[0] = frozenset()
+        return cls(tuple(breaks), tuple(opened) or (frozenset(),))
+
+    def pick(self, normal: T, faults: Sequence[tuple[str, T]]) -> list[T]:
+        """What holds in each phase: of the faults that are open the first, else ``normal``."""
+        return [next((value for name, value in faults if name in opened), normal) for opened in self.open_]
+
+    def current(self, builder: Builder, *, matters: bool) -> Operand:
+        """The phase at each session's clock; constant 0 where it does not matter."""
+        if not matters or not self.breaks:
+            return Const(0)
+        breaks = np.array(self.breaks, dtype=np.int64)
+
+        def phase(clock: NDArray[np.int64]) -> NDArray[np.int64]:
+            return np.searchsorted(breaks, clock, side="right")
+
+        return builder.apply(phase, builder.read(CLOCK))

@@ -1,0 +1,249 @@
+"""From a checked scenario to a program: blocks with their cells allotted, and the layout of what they emit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dovestorm.batch import Layout
+from dovestorm.engine.bindings import Texts, Var
+from dovestorm.engine.blocks import CLOCK, SESSION, STATE, Block, Branch, Builder, Goto, Operand, Operation, Read, Reg, Stop, Terminator, Test, Write
+from dovestorm.engine.draws import cumulative_thresholds
+from dovestorm.engine.emission import Emission
+from dovestorm.engine.flows import FlowCompiler
+from dovestorm.engine.phases import Phases
+from dovestorm.engine.sessions import Builtins
+from dovestorm.errors import UsageError
+from dovestorm.scenario import model
+
+if TYPE_CHECKING:
+    from dovestorm.catalog.model import Edition
+    from dovestorm.engine.blocks import Frame
+    from dovestorm.engine.machine import Group
+
+__all__ = ["Program", "Step", "compile_scenario"]
+
+_SPECIAL = 3
+_MOST_PASSES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A block ready to run: callables in order, the size of its frame, and where its sessions go (not past the window if it parks)."""
+
+    operations: tuple[Callable[[Frame, Group], None], ...]
+    registers: int
+    terminator: Terminator
+    parks: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A compiled scenario.
+
+    Attributes:
+        scenario: Where it came from.
+        layout: What its records look like.
+        steps: The blocks; sessions begin in block 0.
+        cells: How many 64-bit cells a session needs.
+        processes: Names of the emitting services, for the export clock.
+        process_of_kind: int64, the emitting service of each record kind.
+    """
+
+    scenario: model.Scenario
+    layout: Layout
+    steps: tuple[Step, ...]
+    cells: int
+    processes: tuple[str, ...]
+    process_of_kind: np.ndarray[Any, np.dtype[np.int64]]
+
+
+def compile_scenario(scenario: model.Scenario, edition: Edition) -> Program:
+    """Compile a scenario for the edition that it was loaded for; raises ``ScenarioError`` where values do not fit together."""
+    variables: dict[str, dict[str, Var]] = {flow.name: {} for flow in scenario.flows}
+    phases = Phases.of(scenario.faults)
+    before: object = None
+    for _ in range(_MOST_PASSES):
+        blocks, emission = _compile_flows(scenario, edition, phases, variables)
+        now = [(name, var.kind, len(var.cells), var.optional, var.counts, var.most) for flow in variables.values() for name, var in flow.items()]
+        if now == before:
+            break
+        before = now
+    else:
+        raise UsageError(f"{scenario.file}: a text variable grows without end: it is set to a text that holds itself")
+    blocks = _reachable(blocks)
+    begin, end = _live(blocks)
+    cell_of = _allot([*begin, *end])
+    layout = Layout(edition.version, scenario.server.hostname, tuple(emission.kinds), tuple(emission.texts.items), tuple(emission.texts.shapes))
+    steps = tuple(_link(block, cell_of, needed) for block, needed in zip(blocks, end, strict=True))
+    cells = max(cell_of.values()) + 1
+    return Program(scenario, layout, steps, cells, tuple(emission.services), np.array(emission.service_of_kind, dtype=np.int64))
+
+
+def _compile_flows(
+    scenario: model.Scenario, edition: Edition, phases: Phases, variables: dict[str, dict[str, Var]]
+) -> tuple[list[Block], Emission]:
+    blocks: list[Block | None] = [None]
+    texts = Texts()
+    emission = Emission(edition, texts)
+    next_cell = [max((cell for flow in variables.values() for var in flow.values() for cell in var.cells), default=_SPECIAL - 1) + 1]
+    entries = []
+    for flow in scenario.flows:
+        builtins = Builtins(scenario, texts, frozenset(_names_set(flow)))
+        compiler = FlowCompiler(blocks, next_cell, emission, phases, builtins, variables[flow.name])
+        entries.append(compiler.compile(flow))
+    blocks[0] = _entry(scenario.flows, entries, phases)
+    return [block for block in blocks if block is not None], emission
+
+
+def _entry(flows: Sequence[model.Flow], entries: Sequence[int], phases: Phases) -> Block:
+    """Every session begins by choosing its flow."""
+    builder = Builder()
+    if len(entries) == 1:
+        return builder.finish(Goto(entries[0]))
+    weights = [flow.weight for flow in flows]
+    matters = any(weight.faults for weight in weights)
+    columns = [phases.pick(weight.normal, weight.faults) for weight in weights]
+    bounds = tuple(
+        tuple(cumulative_thresholds([column[phase] for column in columns])) for phase in range(len(phases.open_) if matters else 1)
+    )
+    bits, _ = builder.bits()
+    draw = builder.apply(lambda random: random >> np.uint64(32), bits)
+    assert isinstance(draw, Reg)
+    return builder.finish(Branch(draw, bounds, phases.current(builder, matters=matters), tuple(entries)))
+
+
+def _names_set(node: Any) -> Iterator[str]:
+    """The names that any ``set`` inside gives a value."""
+    if isinstance(node, model.Set):
+        yield from node.values
+    elif isinstance(node, tuple):
+        for item in node:
+            yield from _names_set(item)
+    elif isinstance(node, dict):
+        yield from _names_set(tuple(node.values()))
+    elif dataclasses.is_dataclass(node) and not isinstance(node, (model.Distribution, model.Pool)):
+        for field in dataclasses.fields(node):
+            yield from _names_set(getattr(node, field.name))
+
+
+def _targets(terminator: Terminator) -> tuple[int, ...]:
+    match terminator:
+        case Goto():
+            return (terminator.target,)
+        case Branch():
+            return terminator.targets
+        case Test():
+            return (*terminator.targets, terminator.otherwise)
+        case Stop():
+            return ()
+
+
+def _reachable(blocks: list[Block]) -> list[Block]:
+    """The blocks that something leads to, renumbered; ones that do nothing but lead on are passed over."""
+
+    def final(label: int) -> int:
+        seen: set[int] = set()
+        while label not in seen:
+            seen.add(label)
+            block = blocks[label]
+            if block.operations or not isinstance(block.terminator, Goto):
+                break
+            label = block.terminator.target
+        return label
+
+    found: set[int] = set()
+    waiting = [0]
+    while waiting:
+        label = waiting.pop()
+        if label not in found:
+            found.add(label)
+            waiting.extend(final(target) for target in _targets(blocks[label].terminator))
+    number = {label: index for index, label in enumerate(sorted(found))}
+    for label in found:
+        blocks[label].terminator = _retarget(blocks[label].terminator, lambda target: number[final(target)])
+    return [blocks[label] for label in sorted(found)]
+
+
+def _retarget(terminator: Terminator, to: Callable[[int], int]) -> Terminator:
+    match terminator:
+        case Goto():
+            return Goto(to(terminator.target))
+        case Branch():
+            return dataclasses.replace(terminator, targets=tuple(map(to, terminator.targets)))
+        case Test():
+            return dataclasses.replace(terminator, targets=tuple(map(to, terminator.targets)), otherwise=to(terminator.otherwise))
+        case Stop():
+            return terminator
+
+
+def _live(blocks: Sequence[Block]) -> tuple[list[set[int]], list[set[int]]]:
+    """The cells whose value is still needed at the beginning and at the end of each block."""
+    begin: list[set[int]] = [set(block.reads) for block in blocks]
+    end: list[set[int]] = [set() for _ in blocks]
+    changed = True
+    while changed:
+        changed = False
+        for index in range(len(blocks) - 1, -1, -1):
+            block = blocks[index]
+            after = set().union(*(begin[target] for target in _targets(block.terminator)))
+            before = block.reads | (after - block.writes)
+            if after != end[index] or before != begin[index]:
+                end[index], begin[index], changed = after, set(before), True
+    return begin, end
+
+
+def _allot(alive: Sequence[set[int]]) -> dict[int, int]:
+    """Share the cells among the variables: two that are ever alive together get different ones."""
+    special = {CLOCK, STATE, SESSION}
+    neighbours: dict[int, set[int]] = {}
+    for cells in alive:
+        ordinary = cells - special
+        for cell in ordinary:
+            neighbours.setdefault(cell, set()).update(ordinary)
+    allotted = {cell: cell for cell in special}
+    for cell in sorted(neighbours):
+        taken = {allotted[other] for other in neighbours[cell] if other in allotted}
+        allotted[cell] = next(place for place in range(_SPECIAL, len(neighbours) + _SPECIAL) if place not in taken)
+    return allotted
+
+
+def _link(block: Block, cell_of: dict[int, int], needed: set[int]) -> Step:
+    """Turn reads and writes into callables; what nobody reads is not written."""
+    operations: list[Operation] = []
+    for operation in block.operations:
+        if isinstance(operation, Read):
+            operations.append(_read(operation.register, cell_of[operation.cell]))
+        elif isinstance(operation, Write):
+            if operation.cell in needed or operation.cell in {CLOCK, STATE}:
+                operations.append(_write(cell_of[operation.cell], operation.operand))
+        else:
+            operations.append(operation)
+    return Step(tuple(operations), block.registers, block.terminator, block.parks)
+
+
+def _read(register: int, cell: int) -> Operation:
+    def operation(frame: Frame, group: Group) -> None:
+        frame[register] = group.table[cell].take(group.sessions)
+
+    return operation
+
+
+def _write(cell: int, operand: Operand) -> Operation:
+    if isinstance(operand, Reg):
+        register = operand.index
+
+        def write(frame: Frame, group: Group) -> None:
+            group.table[cell][group.sessions] = frame[register]
+
+        return write
+    value = operand.value
+
+    def write_constant(_frame: Frame, group: Group) -> None:
+        group.table[cell][group.sessions] = value
+
+    return write_constant

@@ -1,0 +1,75 @@
+"""One stream made by several processes, to the same bytes as by one.
+
+Every worker simulates its own share of the sessions, window by window, into memory that all of them see; whoever's turn it is puts the
+records of all in order and renders them. So no record is copied between processes as an object, nothing is sorted twice, and the work is split
+evenly. Worker *i* of *n* takes the sessions *i*, *i + n* ..., and the windows likewise. The process that asked only hands on finished blocks.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dovestorm.errors import UsageError
+from dovestorm.parallel.board import Board
+from dovestorm.parallel.reader import Reader
+from dovestorm.parallel.worker import work
+
+if TYPE_CHECKING:
+    from dovestorm.block import Block
+    from dovestorm.stream import Stream
+
+__all__ = ["parallel_blocks"]
+
+
+def parallel_blocks(stream: Stream, format_name: str, *, time_format: str, workers: int, keep: int) -> Iterator[Block]:
+    """Yield the stream's blocks, made by ``workers`` processes.
+
+    Args:
+        stream: What to make.
+        format_name: One of ``formats.names()``.
+        time_format: ``rfc3339`` or ``unix``.
+        workers: Two or more.
+        keep: A block stays good until so many more have been taken.
+
+    Raises:
+        UsageError: The platform has no ``fork``.
+        DovestormError: A worker failed; the text says why.
+    """
+    from dovestorm import formats
+
+    if "fork" not in multiprocessing.get_all_start_methods():
+        raise UsageError(f"workers: {workers}, but this platform cannot fork: use 1")
+    # Compiled before the fork: faults are raised here, and the workers share the result.
+    renderer = formats.renderer(format_name, stream.layout, time_format=time_format)
+    context = multiprocessing.get_context("fork")
+    board = Board(context.Condition(), workers=workers, keep=keep)
+    with tempfile.TemporaryDirectory(prefix="dovestorm-") as folder:
+        pipes = [context.Pipe(duplex=False) for _ in range(workers)]
+        processes = [
+            context.Process(target=work, args=(number, stream, renderer, board, Path(folder), pipes[number][1]), daemon=True)
+            for number in range(workers)
+        ]
+        try:
+            for process in processes:
+                process.start()
+            yield from Reader(board, stream, renderer, processes, [reader for reader, _ in pipes]).blocks()
+        finally:
+            _dismiss(board, processes)
+            for reader, writer in pipes:
+                reader.close()
+                writer.close()
+
+
+def _dismiss(board: Board, processes: list[Any]) -> None:
+    board.call_off()
+    for process in processes:
+        if process.pid is not None:
+            process.join(timeout=0.5)
+            if process.is_alive():
+                process.kill()
+                process.join()
+            process.close()

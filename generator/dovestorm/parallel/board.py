@@ -1,0 +1,120 @@
+"""The memory that the processes share, and the numbers by which they keep in step."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dovestorm.engine.machine import Arena
+from dovestorm.rendering import BLOCK_RECORDS, MOST_RECORD_BYTES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["BLOCKS", "OVER", "PLANS", "SLOTS", "Board", "CalledOffError", "SharedArena"]
+
+SLOTS = 4
+"""Windows that may be under way at once."""
+PLANS = 64
+"""How many windows' ends, counts and reports are remembered; more than can be under way."""
+BLOCKS = 24
+"""Rendered blocks that each worker may have out."""
+OVER = int(np.iinfo(np.int64).max)
+"""The "end" that is announced after the last window, and a worker's report that it has nothing left to do."""
+
+_EVENTS = 1 << 19
+_INTEGERS = 1 << 23
+_PATIENCE_S = 1.0
+
+
+class CalledOffError(Exception):
+    """The run was stopped from outside."""
+
+
+class Board:
+    """Numbers and buffers in anonymous shared memory (pages that are never touched cost nothing), guarded by one condition.
+
+    Per worker: ``simulated`` and ``rendered`` count its windows, ``produced`` and ``released`` its blocks. ``ends`` holds the planned windows'
+    ends, ``planned`` how many there are, ``counts`` the records of each window, ``reports`` each worker's next moment after each window.
+    """
+
+    def __init__(self, condition: Any, *, workers: int, keep: int) -> None:
+        self.condition = condition
+        self.workers = workers
+        self.keep = keep
+        shares = SLOTS * workers
+        self._map = mmap.mmap(-1, self._carve(None, workers, shares))
+        self._carve(np.frombuffer(self._map, dtype=np.int64), workers, shares)
+
+    def _carve(self, flat: NDArray[np.int64] | None, workers: int, shares: int) -> int:
+        """Cut the arrays out of the flat memory; gives its size in bytes. Without memory, only the size."""
+        used = 0
+
+        def cut(*shape: int) -> NDArray[np.int64]:
+            nonlocal used
+            size = int(np.prod(shape))
+            used += size
+            return np.empty(0, dtype=np.int64) if flat is None else flat[used - size : used].reshape(shape)
+
+        self.stop = cut(1)
+        self.planned = cut(1)
+        self.ends = cut(PLANS)
+        self.counts = cut(PLANS)
+        self.reports = cut(PLANS, workers)
+        self.simulated, self.rendered, self.produced, self.released = cut(workers), cut(workers), cut(workers), cut(workers)
+        self.block_sizes = cut(workers, BLOCKS, 2)
+        self.block_ends = cut(workers, BLOCKS, BLOCK_RECORDS)
+        self.block_due = cut(workers, BLOCKS, BLOCK_RECORDS)
+        self.block_bytes = cut(workers, BLOCKS, MOST_RECORD_BYTES // 8)
+        self.share_sizes = cut(shares, 2)
+        self.columns = cut(shares, 5, _EVENTS)
+        self.values = cut(shares * _INTEGERS)
+        return used * 8
+
+    def share(self, window: int, worker: int) -> int:
+        """The place of one worker's part of a window."""
+        return window % SLOTS * self.workers + worker
+
+    def wait(self, ready: Callable[[], bool]) -> None:
+        """Wait until something holds; the caller holds the condition.
+
+        Raises:
+            CalledOffError: The run is to stop, or the process that asked for it is gone.
+        """
+        parent = os.getppid()
+        while not ready():
+            self.condition.wait(_PATIENCE_S)
+            if self.stop[0] or os.getppid() != parent:
+                raise CalledOffError
+
+    def call_off(self) -> None:
+        """Tell every worker to stop."""
+        self.stop[0] = 1
+        if self.condition.acquire(timeout=0.2):
+            self.condition.notify_all()
+            self.condition.release()
+
+
+class SharedArena(Arena):
+    """An arena in shared memory. A window that does not fit goes on in memory of the worker's own."""
+
+    def __init__(self, board: Board, place: int) -> None:
+        self.base = place * _INTEGERS
+        columns = board.columns[place]
+        self.handed_on = columns[4]
+        self._home = (board.values[self.base : self.base + _INTEGERS], columns[0].view(np.int32)[:_EVENTS], columns[1], columns[2], columns[3])
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all records and come home."""
+        super().clear()
+        self.values, self.kind, self.offset, self.session, self.sent = self._home
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether the window did not fit."""
+        return self.values is not self._home[0] or self.kind is not self._home[1]

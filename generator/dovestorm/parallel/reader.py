@@ -1,0 +1,132 @@
+"""The asking side: plans the windows and hands on the finished blocks in order."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dovestorm.block import Block
+from dovestorm.engine.machine import adapted
+from dovestorm.errors import DovestormError
+from dovestorm.parallel.board import BLOCKS, OVER, PLANS, SLOTS
+
+if TYPE_CHECKING:
+    from dovestorm.formats.rendering import Renderer
+    from dovestorm.parallel.board import Board
+    from dovestorm.stream import Stream
+
+__all__ = ["Reader"]
+
+_TARGET = 1 << 17
+_LOOK_S = 0.25
+
+
+class Reader:
+    """Reads the board's blocks.
+
+    Args:
+        board: What is shared with the workers.
+        stream: What is made.
+        renderer: For what ends a record and the content type.
+        processes: The workers, looked at now and then.
+        pipes: Where each says what went wrong.
+    """
+
+    def __init__(self, board: Board, stream: Stream, renderer: Renderer, processes: list[Any], pipes: list[Any]) -> None:
+        self._board, self._stream, self._renderer = board, stream, renderer
+        self._processes, self._pipes = processes, pipes
+        machine = stream.machine()
+        self._first = machine.next_moment()
+        self._end = stream.scenario.start
+        self._length = stream.window or machine.first_length()
+        self._measured = 0
+        self._lengths = [self._length] * PLANS
+        self._taken = [0] * board.workers
+        self._held: deque[int] = deque()
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield every block of the stream, up to its limit of events."""
+        board, left = self._board, self._stream.limits.events
+        if self._first is None or left == 0:
+            return
+        with board.condition:
+            for _ in range(SLOTS):
+                self._plan()
+        window = 0
+        while board.ends[window % PLANS] != OVER:
+            for block in self._window(window):
+                part = block if left is None or len(block) <= left else block.part(0, left)
+                yield part
+                if left is not None:
+                    left -= len(part)
+                    if not left:
+                        return
+            window += 1
+            with board.condition:
+                self._plan()
+
+    def _plan(self) -> None:
+        """Announce the end of one more window, or that there are no more."""
+        board = self._board
+        number = int(board.planned[0])
+        upcoming = self._upcoming()
+        if upcoming == OVER:
+            board.ends[number % PLANS] = OVER
+        else:
+            self._adapt()
+            self._end = max(self._end, upcoming) + self._length
+            self._lengths[number % PLANS] = self._length
+            board.ends[number % PLANS] = self._end
+        board.planned[0] = number + 1
+        board.condition.notify_all()
+
+    def _upcoming(self) -> int:
+        """The earliest moment at which any worker has something left to do, as of the last window that all of them simulated."""
+        done = int(self._board.simulated.min())
+        return int(self._board.reports[(done - 1) % PLANS].min()) if done else self._first or 0
+
+    def _adapt(self) -> None:
+        """Learn from the windows rendered since the last plan."""
+        board = self._board
+        while self._stream.window is None and board.rendered[self._measured % board.workers] > self._measured // board.workers:
+            self._length = adapted(self._lengths[self._measured % PLANS], int(board.counts[self._measured % PLANS]), _TARGET)
+            self._measured += 1
+
+    def _window(self, window: int) -> Iterator[Block]:
+        board = self._board
+        worker, turn = window % board.workers, window // board.workers
+        while True:
+            with board.condition:
+                while board.produced[worker] <= self._taken[worker] and board.rendered[worker] <= turn:
+                    self._look()
+                    board.condition.wait(_LOOK_S)
+                produced, done = int(board.produced[worker]), bool(board.rendered[worker] > turn)
+            while self._taken[worker] < produced:
+                yield self._take(worker)
+            if done:
+                return
+
+    def _take(self, worker: int) -> Block:
+        board = self._board
+        at = self._taken[worker] % BLOCKS
+        self._taken[worker] += 1
+        self._held.append(worker)
+        if len(self._held) > board.keep + 1:
+            with board.condition:
+                board.released[self._held.popleft()] += 1
+                board.condition.notify_all()
+        count, used = board.block_sizes[worker, at].tolist()
+        data = memoryview(board.block_bytes[worker, at].view(np.uint8))[:used]
+        due = board.block_due[worker, at, :count]
+        return Block(data, board.block_ends[worker, at, :count], self._renderer.terminator, due, self._renderer.content_type)
+
+    def _look(self) -> None:
+        """Raise what a worker says went wrong, or that one has gone without a word."""
+        for process, pipe in zip(self._processes, self._pipes, strict=True):
+            if pipe.poll():
+                raise DovestormError(pipe.recv())
+            if process.exitcode:
+                raise DovestormError(f"a worker process is gone (exit code {process.exitcode}): killed from outside, or out of memory?")

@@ -1,0 +1,163 @@
+"""A worker: simulates its share of every window, and renders every n-th window for all."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dovestorm.engine.machine import Records, ordered_batch
+from dovestorm.errors import DovestormError
+from dovestorm.kernel import RecordTooLargeError
+from dovestorm.parallel.board import BLOCKS, OVER, PLANS, SLOTS, CalledOffError, SharedArena
+from dovestorm.rendering import BLOCK_BYTES, MOST_RECORD_BYTES
+
+if TYPE_CHECKING:
+    from dovestorm.batch import Batch
+    from dovestorm.engine.machine import Machine
+    from dovestorm.formats.rendering import Renderer
+    from dovestorm.parallel.board import Board
+    from dovestorm.stream import Stream
+
+__all__ = ["work"]
+
+
+def work(number: int, stream: Stream, renderer: Renderer, board: Board, folder: Path, pipe: Any) -> None:
+    """The whole life of worker ``number``; what goes wrong is sent through ``pipe``."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        _Worker(number, stream, renderer, board, folder).run()
+    except CalledOffError:
+        pass
+    except DovestormError as error:
+        pipe.send(str(error))
+    except BaseException:  # noqa: BLE001 - whatever it is, the asking process must hear of it
+        pipe.send(f"a worker failed, which is a bug of ours:\n{traceback.format_exc()}")
+
+
+class _Worker:
+    def __init__(self, number: int, stream: Stream, renderer: Renderer, board: Board, folder: Path) -> None:
+        self._number, self._board, self._renderer, self._folder = number, board, renderer, folder
+        first, of = stream.shard
+        # Every of-th session from the first on, and of those every n-th.
+        self._machine: Machine = stream.machine(shard=(first + of * number, of * board.workers))
+        self._arenas = [SharedArena(board, board.share(slot, number)) for slot in range(SLOTS)]
+        self._layout = stream.layout
+
+    def run(self) -> None:
+        """Render when a window of ours is ready, else simulate ahead, else wait."""
+        window, turn, over = 0, self._number, False
+        while True:
+            with self._board.condition:
+                self._board.wait(lambda: self._can_render(turn) or (not over and self._can_simulate(window)) or (over and turn >= window))
+                render = self._can_render(turn)
+                end = int(self._board.ends[window % PLANS])
+            if render:
+                self._render(turn)
+                turn += self._board.workers
+            elif over:
+                return
+            elif end == OVER:
+                over = True
+            else:
+                self._simulate(window, end)
+                window += 1
+
+    def _can_render(self, window: int) -> bool:
+        return bool((self._board.simulated > window).all())
+
+    def _can_simulate(self, window: int) -> bool:
+        board = self._board
+        if board.planned[0] <= window:
+            return False
+        before = window - SLOTS
+        return before < 0 or bool(board.rendered[before % board.workers] > before // board.workers)
+
+    def _simulate(self, window: int, end: int) -> None:
+        board, arena = self._board, self._arenas[window % SLOTS]
+        end = self._machine.clipped(end)
+        self._machine.simulate(end, arena)
+        records = self._machine.records(end, arena)
+        count = len(records.kind)
+        place = board.share(window, self._number)
+        if arena.outgrown:
+            np.savez(self._file(window, self._number), **{name: getattr(records, name) for name in Records.__slots__})
+            board.share_sizes[place] = -1
+        else:
+            # The kinds lie in the first half of their own column: NumPy does not see that widening them in place would overwrite them.
+            for column, values in zip(board.columns[place], (records.kind.copy(), records.offset, records.session, records.handed_on), strict=False):
+                column[:count] = values
+            board.share_sizes[place] = count
+        upcoming = self._machine.next_moment()
+        with board.condition:
+            board.reports[window % PLANS, self._number] = OVER if upcoming is None else upcoming
+            board.simulated[self._number] += 1
+            board.condition.notify_all()
+
+    def _file(self, window: int, worker: int) -> Path:
+        return self._folder / f"{window}-{worker}.npz"
+
+    def _collect(self, window: int) -> Records:
+        """All workers' records of a window."""
+        board = self._board
+        parts = [self._share(window, worker) for worker in range(board.workers)]
+        if all(part.values is board.values for part in parts):
+            values = board.values
+        else:
+            begins = np.cumsum([0, *(len(part.values) for part in parts)]).tolist()
+            values = np.concatenate([part.values for part in parts])
+            parts = [Records(p.kind, p.offset + begin, p.session, p.handed_on, values) for p, begin in zip(parts, begins, strict=False)]
+        joined = (np.concatenate([getattr(part, name) for part in parts]) for name in ("kind", "offset", "session", "handed_on"))
+        return Records(*joined, values)
+
+    def _share(self, window: int, worker: int) -> Records:
+        board, place = self._board, self._board.share(window, worker)
+        count = int(board.share_sizes[place, 0])
+        if count < 0:
+            path = self._file(window, worker)
+            with np.load(path) as saved:
+                records = Records(**{name: saved[name] for name in Records.__slots__})
+            path.unlink()
+            return records
+        kind, offset, session, handed_on = (column[:count] for column in board.columns[place][:4])
+        base = place * (len(board.values) // (SLOTS * board.workers))
+        return Records(kind.astype(np.int32), offset + base, session, handed_on, board.values)
+
+    def _render(self, window: int) -> None:
+        board = self._board
+        batch = ordered_batch(self._layout, self._machine.export_clock, self._collect(window))
+        due = batch.end if len(batch) else batch.offset
+        first = 0
+        while first < len(batch):
+            first += self._block(batch, first, due)
+        with board.condition:
+            board.counts[window % PLANS] = len(batch)
+            board.rendered[self._number] += 1
+            board.condition.notify_all()
+
+    def _block(self, batch: Batch, first: int, due: Any) -> int:
+        board, number = self._board, self._number
+        with board.condition:
+            board.wait(lambda: bool(board.produced[number] - board.released[number] < BLOCKS))
+            at = int(board.produced[number]) % BLOCKS
+        ends = board.block_ends[number, at]
+        room = board.block_bytes[number, at].view(np.uint8)
+        size = BLOCK_BYTES
+        while True:
+            try:
+                count, used = self._renderer.render_into(batch, first, room[:size], ends)
+                break
+            except RecordTooLargeError:
+                if size >= MOST_RECORD_BYTES:
+                    raise
+                size = min(size * 2, MOST_RECORD_BYTES)
+        board.block_due[number, at, :count] = due[first : first + count]
+        with board.condition:
+            board.block_sizes[number, at] = count, used
+            board.produced[number] += 1
+            board.condition.notify_all()
+        return count

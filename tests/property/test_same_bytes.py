@@ -1,0 +1,110 @@
+"""Same seed, same bytes: whatever the window, the workers, the shard, the process."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from dovestorm.errors import DovestormError
+from dovestorm.stream import Limits, Stream, open_stream
+
+SCENARIOS = ["imap-login", "working-day", "password-spray"]
+
+
+def stream(name: str, *, events: int | None = 3000, **options) -> Stream:
+    limits = options.pop("limits", Limits(events=events))
+    return open_stream(name, seed=options.pop("seed", 11), limits=limits, **options)
+
+
+def rendered(source: Stream, *, workers: int = 1) -> bytes:
+    return b"".join(bytes(block.data) for block in source.blocks("json", workers=workers))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("window", [200_000, 7_000_001, 3_600_000_000])
+def test_the_window_does_not_matter(name, window):
+    assert rendered(stream(name)) == rendered(stream(name, window=window))
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("workers", [2, 3])
+def test_the_number_of_workers_does_not_matter(name, workers):
+    assert rendered(stream(name, events=20_000)) == rendered(stream(name, events=20_000), workers=workers)
+
+
+def test_workers_and_windows_together(name="working-day"):
+    expected = rendered(stream(name, events=None, limits=Limits(duration=120_000_000)))
+    assert expected.count(b"\n") > 5000
+    assert rendered(stream(name, events=None, limits=Limits(duration=120_000_000), window=1_500_000), workers=2) == expected
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_the_shards_together_are_exactly_the_whole(count):
+    limits = Limits(sessions=60)
+    whole = rendered(stream("working-day", limits=limits)).splitlines()
+    parts = [rendered(stream("working-day", limits=limits, shard=(i + 1, count))).splitlines() for i in range(count)]
+    assert sorted(whole) == sorted(line for part in parts for line in part)
+    assert all(parts)
+    for part in parts:
+        remaining = iter(whole)
+        assert all(line in remaining for line in part), "a shard keeps the order of the whole"
+
+
+def test_shards_of_a_shared_out_run():
+    limits = Limits(sessions=200)
+    alone = rendered(stream("imap-login", limits=limits, shard=(2, 3)))
+    assert rendered(stream("imap-login", limits=limits, shard=(2, 3)), workers=2) == alone
+
+
+def test_another_process_makes_the_same_bytes():
+    code = (
+        "import hashlib; from dovestorm.stream import *;"
+        "s = open_stream('working-day', seed=11, limits=Limits(events=3000));"
+        "print(hashlib.sha256(b''.join(bytes(b.data) for b in s.blocks('json'))).hexdigest())"
+    )
+    digests = {
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed}).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert digests == {hashlib.sha256(rendered(stream("working-day"))).hexdigest()}
+
+
+def test_another_seed_makes_another_stream():
+    assert rendered(stream("imap-login", seed=1)) != rendered(stream("imap-login", seed=2))
+
+
+def test_a_shorter_run_is_the_beginning_of_a_longer_one():
+    short = rendered(stream("working-day", events=1000))
+    assert rendered(stream("working-day", events=4000)).startswith(short)
+
+
+def test_the_reference_kernel_makes_the_same_stream():
+    code = "import sys; from dovestorm.stream import *; [sys.stdout.buffer.write(b.data) for b in open_stream('password-spray', seed=11, limits=Limits(events=3000)).blocks('json')]"
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env={**os.environ, "DOVESTORM_KERNEL": "reference"}).stdout
+    assert other == rendered(stream("password-spray"))
+
+
+def test_records_too_many_for_the_shared_memory_take_the_long_way(monkeypatch):
+    from dovestorm.parallel import board
+
+    expected = rendered(stream("working-day", events=20_000))
+    monkeypatch.setattr(board, "_EVENTS", 256)
+    monkeypatch.setattr(board, "_INTEGERS", 2048)
+    assert rendered(stream("working-day", events=20_000), workers=2) == expected
+
+
+def test_a_worker_that_is_killed_is_an_error():
+    blocks = stream("working-day", events=None, limits=Limits(duration=3_600_000_000)).blocks("json", workers=2)
+    next(blocks)
+    children = {child.pid for child in multiprocessing.active_children()}
+    assert children
+    os.kill(max(children), signal.SIGKILL)
+    with pytest.raises(DovestormError, match="worker process is gone"):
+        for _ in blocks:
+            pass

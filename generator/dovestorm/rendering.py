@@ -25,13 +25,19 @@ MOST_RECORD_BYTES = 1 << 22
 
 
 class Ring:
-    """A few pairs of buffers, each for the bytes and the record ends of one block; they are handed out in turn."""
+    """A few pairs of buffers, each for the bytes and the record ends of one block; they are handed out in turn.
 
-    def __init__(self, count: int) -> None:
+    Args:
+        count: How many there are: a block is good until so many more, less one, have been handed out.
+        size: Bytes of each to begin with.
+    """
+
+    def __init__(self, count: int, *, size: int = BLOCK_BYTES) -> None:
+        self.size = size
         self._pairs: list[tuple[NDArray[np.uint8], NDArray[np.int64]] | None] = [None] * count
         self._next = 0
 
-    def take(self, size: int = BLOCK_BYTES) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    def take(self, size: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The next pair, with room for at least ``size`` bytes."""
         pair = self._pairs[self._next]
         if pair is None or len(pair[0]) < size:
@@ -44,7 +50,7 @@ class Ring:
 def render_batch(renderer: Renderer, batch: Batch, ring: Ring) -> Iterator[Block]:
     """Yield a batch's records as blocks in the ring's buffers; a record larger than a buffer gets a larger one."""
     due = batch.end
-    first, size = 0, BLOCK_BYTES
+    first, size = 0, ring.size
     while first < len(batch):
         out, ends = ring.take(size)
         try:

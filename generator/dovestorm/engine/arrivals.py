@@ -27,6 +27,7 @@ WEEK_US = 7 * DAY_US
 _MONDAY = 4 * DAY_US
 """1970-01-01 was a Thursday: the first Monday began four days later."""
 
+MILLION = 1_000_000
 _UNIT_BITS = 20
 _STEP_US = 60_000_000
 _CHUNK = 4096
@@ -101,21 +102,16 @@ class _Clock:
         """Expected units from the scenario's start to each minute of one whole period after it: int64[minutes + 1]."""
         period, points = arrivals.period, sorted(arrivals.curve)
         origin = self._begin - (_MONDAY if period == WEEK_US else 0)
-        xs = [points[-1][0] - period, *(x for x, _ in points), points[0][0] + period]
-        ys = [points[-1][1], *(y for _, y in points), points[0][1]]
-        minutes = period // _STEP_US
-        middle = ((origin + _STEP_US // 2 + np.arange(minutes, dtype=np.int64) * _STEP_US) % period).tolist()
-        totals, running, segment = [0], Fraction(0), 0
-        for x in middle:
-            while xs[segment] > x:
-                segment -= 1
-            while xs[segment + 1] <= x:
-                segment += 1
-            share = Fraction(x - xs[segment], xs[segment + 1] - xs[segment])
-            low, high = Fraction(ys[segment]).limit_denominator(1_000_000), Fraction(ys[segment + 1]).limit_denominator(1_000_000)
-            running += (low + (high - low) * share) * self._per_step
-            totals.append(int(running))
-        return np.array(totals, dtype=np.int64)
+        xs = np.array([points[-1][0] - period, *(x for x, _ in points), points[0][0] + period], dtype=np.int64)
+        ys = np.array([round(y * MILLION) for y in (points[-1][1], *(y for _, y in points), points[0][1])], dtype=np.int64)
+        middle = (origin + _STEP_US // 2 + np.arange(period // _STEP_US, dtype=np.int64) * _STEP_US) % period
+        segment = np.searchsorted(xs, middle, side="right") - 1
+        # Milliseconds are fine enough here and keep the products inside int64.
+        into, length = (middle - xs[segment]) // 1000, (xs[segment + 1] - xs[segment]) // 1000
+        factor = ys[segment] + (ys[segment + 1] - ys[segment]) * into // length
+        whole, rest = divmod(int(self._per_step), 1 << 20)
+        each = (factor * whole // MILLION << 20) + (factor * rest + (factor * whole % MILLION << 20)) // MILLION
+        return np.concatenate([[0], np.cumsum(each)])
 
     def moments(self, totals: NDArray[np.int64]) -> NDArray[np.int64]:
         """Microseconds since the epoch at which each running total is reached."""

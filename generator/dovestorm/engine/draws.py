@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,7 @@ def cumulative_thresholds(weights: list[float]) -> list[int]:
     return bounds
 
 
+@cache
 def zipf_table(count: int, exponent: float) -> NDArray[np.int64]:
     """Quantiles of a rank in [0, count) whose popularity falls as (rank + 1) ** -exponent: int64[1025], in 1/256 of a rank.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dovestorm.batch import Batch
-from dovestorm.engine.arrivals import arrival_chunks
+from dovestorm.engine.arrivals import DAY_US, arrival_chunks
 from dovestorm.engine.blocks import CLOCK, SESSION, STATE, Branch, Goto, Stop, Test
 from dovestorm.engine.export_clock import ExportClock
 from dovestorm.hashing import session_keys
@@ -64,6 +64,26 @@ class Arena:
         self.events, self.integers = last, end
         return self.values[begin:end].reshape(count, width)
 
+    def append(
+        self,
+        kind: NDArray[np.int32],
+        begins: NDArray[np.int64],
+        session: NDArray[np.int64],
+        sent: NDArray[np.int64],
+        values: NDArray[np.int64],
+    ) -> None:
+        """Lay down finished records; ``begins`` says where each one's row begins in ``values``."""
+        first, begin = self.events, self.integers
+        last, end = first + len(kind), begin + len(values)
+        if last > len(self.kind) or end > len(self.values):
+            self._grow(last, end)
+        self.kind[first:last] = kind
+        self.offset[first:last] = begins + begin
+        self.session[first:last] = session
+        self.sent[first:last] = sent
+        self.values[begin:end] = values
+        self.events, self.integers = last, end
+
     def _grow(self, events: int, integers: int) -> None:
         if events > len(self.kind):
             for name in ("kind", "offset", "session", "sent"):
@@ -81,10 +101,10 @@ def _larger(array: NDArray[Any], needed: int) -> NDArray[Any]:
 class Group:
     """Sessions that run a block together; operations reach the session table and the arena through it."""
 
-    __slots__ = ("arena", "count", "numbers", "sessions", "table")
+    __slots__ = ("arena", "count", "numbers", "rows", "sessions")
 
-    def __init__(self, table: NDArray[np.int64], arena: Arena, sessions: NDArray[np.int64]) -> None:
-        self.table = table
+    def __init__(self, rows: list[NDArray[np.int64]], arena: Arena, sessions: NDArray[np.int64]) -> None:
+        self.rows = rows
         self.arena = arena
         self.sessions = sessions
         self.count = len(sessions)
@@ -93,7 +113,7 @@ class Group:
     def claim(self, kind: int, width: int, sent: NDArray[np.int64]) -> NDArray[np.int64]:
         """Room for one record of each session of the group."""
         if self.numbers is None:
-            self.numbers = self.table[SESSION].take(self.sessions)
+            self.numbers = self.rows[SESSION].take(self.sessions)
         return self.arena.claim(kind, width, self.numbers, sent)
 
 
@@ -127,12 +147,14 @@ class Machine:
         self.alive = 0
         """Sessions begun and not over."""
         self._seed = seed
+        self._widths = np.array([kind.width for kind in program.layout.kinds], dtype=np.int64)
         self._until = until
         self._target = target
         self.export_clock = ExportClock(seed, program.processes or ("none",))
         self._newcomers = _Newcomers(program, seed=seed, shard=shard, sessions=sessions, until=until, rate=rate)
         self._capacity = 0
         self._table: NDArray[np.int64] = np.empty((program.cells, 0), dtype=np.int64)
+        self._rows: list[NDArray[np.int64]] = list(self._table)
         self._place: NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self._free: list[NDArray[np.int64]] = []
         self._used = 0
@@ -140,6 +162,7 @@ class Machine:
         self._waiting = [0] * len(program.steps)
         self._parks = [_may_park(number, step) for number, step in enumerate(program.steps)]
         self._carry = Arena(256, 4096)
+        self._carry_moment = 0
         self._window_end = program.scenario.start
 
     # ------------------------------------------------------------ windows
@@ -174,7 +197,7 @@ class Machine:
         if self.alive:
             moments.append(int(self._table[CLOCK, : self._used].min()))
         if self._carry.events:
-            moments.append(int(self._carry.sent[: self._carry.events].min()))
+            moments.append(self._carry_moment)
         earliest = min((moment for moment in moments if moment is not None), default=None)
         return None if earliest is None or (self._until is not None and earliest >= self._until) else earliest
 
@@ -214,7 +237,8 @@ class Machine:
         self._carry.clear()
         if not late.any():
             return Records(arena.kind[:count], arena.offset[:count], arena.session[:count], moments, arena.values)
-        _copy_records(arena, np.flatnonzero(late), self._carry, self.program)
+        _copy_records(arena, np.flatnonzero(late), self._carry, self._widths)
+        self._carry_moment = int(moments[late].min())
         early = np.flatnonzero(~late)
         return Records(arena.kind[early], arena.offset[early], arena.session[early], moments[early], arena.values)
 
@@ -253,6 +277,7 @@ class Machine:
         place = np.empty(capacity, dtype=np.int32)
         place[: self._used] = self._place[: self._used]
         self._table, self._place, self._capacity = table, place, capacity
+        self._rows = list(table)
 
     def _gather(self, end: int) -> None:
         """Sort the sessions whose clock lies before ``end`` into the waiting lists of their blocks."""
@@ -271,7 +296,7 @@ class Machine:
     def _run(self, label: int, sessions: NDArray[np.int64], end: int, arena: Arena) -> None:
         step = self.program.steps[label]
         for first in range(0, len(sessions), _GROUP_MOST):
-            group = Group(self._table, arena, sessions[first : first + _GROUP_MOST])
+            group = Group(self._rows, arena, sessions[first : first + _GROUP_MOST])
             frame: list[Any] = [None] * step.registers
             for operation in step.operations:
                 operation(frame, group)
@@ -291,7 +316,7 @@ class Machine:
             case Test():
                 targets, choice = (*terminator.targets, terminator.otherwise), _matches(terminator, frame, len(sessions))
         if self._parks[label]:
-            inside = self._table[CLOCK].take(sessions) < end
+            inside = self._rows[CLOCK].take(sessions) < end
             if not inside.all():
                 late = ~inside
                 self._place[sessions[late]] = targets[0] if choice is None else np.array(targets, dtype=np.int32)[choice[late]]
@@ -310,7 +335,7 @@ class Machine:
 
     def _unload(self, source: Arena, target: Arena) -> None:
         if source.events:
-            _copy_records(source, np.arange(source.events), target, self.program)
+            _copy_records(source, np.arange(source.events), target, self._widths)
             source.clear()
 
 
@@ -360,17 +385,18 @@ def _may_park(number: int, step: Step) -> bool:
 def adapted(length: int, events: int, target: int) -> int:
     """The next window's length, so that it holds about ``target`` events; it changes by at most a factor of four."""
     factor = min(max(target / max(events, 1), 0.25), 4.0)
-    return max(int(length * factor), 1000)
+    return min(max(int(length * factor), 1000), DAY_US)
 
 
-def _copy_records(source: Arena, picked: NDArray[np.int64], target: Arena, program: Program) -> None:
-    """Copy the picked records, in their order, to the end of another arena."""
+def _copy_records(source: Arena, picked: NDArray[np.int64], target: Arena, widths: NDArray[np.int64]) -> None:
+    """Copy the picked records, in their order, to the end of another arena; ``widths`` is the row width of each kind."""
     kinds = source.kind[picked]
-    widths = np.array([kind.width for kind in program.layout.kinds], dtype=np.int64)[kinds]
-    for index, kind, width in zip(picked.tolist(), kinds.tolist(), widths.tolist(), strict=True):
-        begin = int(source.offset[index])
-        row = target.claim(kind, width, source.session[index : index + 1], source.sent[index : index + 1])
-        row[0] = source.values[begin : begin + width]
+    width = widths[kinds]
+    ends = np.cumsum(width)
+    begins = ends - width
+    # Where each integer of the copied rows stands in the source: the row's beginning, plus its place in the row.
+    places = np.arange(int(ends[-1])) + np.repeat(source.offset[picked] - begins, width)
+    target.append(kinds, begins, source.session[picked], source.sent[picked], source.values[places])
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,16 +119,30 @@ def _entry(flows: Sequence[model.Flow], entries: Sequence[int], phases: Phases) 
 
 def _names_set(node: Any) -> Iterator[str]:
     """The names that any ``set`` inside gives a value."""
-    if isinstance(node, model.Set):
-        yield from node.values
-    elif isinstance(node, tuple):
-        for item in node:
-            yield from _names_set(item)
-    elif isinstance(node, dict):
-        yield from _names_set(tuple(node.values()))
-    elif dataclasses.is_dataclass(node) and not isinstance(node, (model.Distribution, model.Pool)):
-        for field in dataclasses.fields(node):
-            yield from _names_set(getattr(node, field.name))
+    match node:
+        case model.Set():
+            yield from node.values
+        case model.Use():
+            yield from _names_set(node.steps)
+            yield from _names_set(node.inner)
+        case model.Choose():
+            for alternative in node.alternatives:
+                yield from _names_set(alternative.steps)
+        case model.Switch():
+            for _, steps in node.cases:
+                yield from _names_set(steps)
+            yield from _names_set(node.otherwise)
+        case model.Walk():
+            for state in node.states.values():
+                yield from _names_set(state.steps)
+        case model.Span() | model.Inherit() | model.Repeat():
+            yield from _names_set(node.steps)
+        case model.Flow():
+            yield from _names_set(node.steps)
+            yield from _names_set(node.finally_)
+        case tuple():
+            for step in node:
+                yield from _names_set(step)
 
 
 def _targets(terminator: Terminator) -> tuple[int, ...]:
@@ -228,7 +242,7 @@ def _link(block: Block, cell_of: dict[int, int], needed: set[int]) -> Step:
 
 def _read(register: int, cell: int) -> Operation:
     def operation(frame: Frame, group: Group) -> None:
-        frame[register] = group.table[cell].take(group.sessions)
+        frame[register] = group.rows[cell].take(group.sessions)
 
     return operation
 
@@ -238,12 +252,12 @@ def _write(cell: int, operand: Operand) -> Operation:
         register = operand.index
 
         def write(frame: Frame, group: Group) -> None:
-            group.table[cell][group.sessions] = frame[register]
+            group.rows[cell][group.sessions] = frame[register]
 
         return write
     value = operand.value
 
     def write_constant(_frame: Frame, group: Group) -> None:
-        group.table[cell][group.sessions] = value
+        group.rows[cell][group.sessions] = value
 
     return write_constant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,9 +102,9 @@ class Values:
                 return Val(Kind.INTEGER, (Const(number),))
 
     def _distribution(self, value: model.Distribution, builder: Builder) -> Val:
-        if len(set(value.quantiles)) == 1:
+        if value.quantiles[0] == value.quantiles[-1]:
             return Val(Kind.INTEGER, (Const(value.quantiles[0]),))
-        return Val(Kind.INTEGER, (_quantile(np.array(value.quantiles, dtype=np.int64), builder),))
+        return Val(Kind.INTEGER, (_quantile(_table(value.quantiles), builder),))
 
     def _choice(self, value: model.Choice, builder: Builder) -> Val:
         index = self.choose(builder, [weight for _, weight in value.options])
@@ -180,7 +181,7 @@ def greatest(value: model.Value | None, bound_of: Callable[[str], int | None]) -
         case model.Variable():
             return bound_of(value.name)
         case model.Distribution():
-            return max(value.quantiles)
+            return value.quantiles[-1]
         case model.During():
             return _all(max, [bound(value.normal), *(bound(option) for _, option in value.faults)])
         case model.Choice():
@@ -199,6 +200,11 @@ def greatest(value: model.Value | None, bound_of: Callable[[str], int | None]) -
 def _all(fold: Callable[[list[int]], int], bounds: list[int | None]) -> int | None:
     known = [bound for bound in bounds if bound is not None]
     return fold(known) if len(known) == len(bounds) else None
+
+
+@cache
+def _table(quantiles: tuple[int, ...]) -> NDArray[np.int64]:
+    return np.array(quantiles, dtype=np.int64)
 
 
 def _present(values: NDArray[np.int64]) -> NDArray[np.int64]:

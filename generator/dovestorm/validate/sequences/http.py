@@ -21,13 +21,15 @@ _LIMIT = 100_000
 class Requests:
     """Follows the requests that were retried or redirected; two requests may share a key, so each key has a list of states."""
 
-    __slots__ = ("_attempts", "_families", "_horizon", "_keys", "_redirects", "_status", "_stream", "_strict")
+    __slots__ = ("_attempts", "_families", "_first", "_horizon", "_keys", "_redirects", "_status", "_stream", "_strict")
 
     def __init__(self, stream: Stream, edition: Edition) -> None:
         self._stream = stream
         self._keys = tuple(wire_name(edition, _EVENT, name) for name in ("method", "target", "dest_host", "dest_port"))
         self._strict = ABSENT not in self._keys
         self._attempts, self._redirects, self._status = (wire_name(edition, _EVENT, name) for name in ("attempts", "redirects", "status_code"))
+        # The 2.3.6 list counts the first try too, a real server only the retries.
+        self._first = 1 if edition.version == "2.3.6" else 0
         self._families: dict[Any, list[tuple[int, int]]] = {}
         self._horizon = -1
 
@@ -56,10 +58,10 @@ class Requests:
 
     def finish(self, fields: dict[str, Any], start: int, _end: int, service: str) -> None:
         """A request ends."""
-        if not self._families and not fields.get(self._attempts) and not fields.get(self._redirects):
+        if not self._families and not self._retries(fields) and not fields.get(self._redirects):
             return
         key = self._key(fields, start, service)
-        attempts, redirects = fields.get(self._attempts, 0), fields.get(self._redirects, 0)
+        attempts, redirects = self._retries(fields), fields.get(self._redirects, 0)
         family = self._families.get(key, [])
         expected = {(attempts, redirects)}
         if fields.get(self._status) == _REFUSED_REDIRECT:
@@ -70,10 +72,14 @@ class Requests:
         elif ((0, 0) not in expected or (family and self._strict)) and self._known(start):
             seen = family.pop() if family else (0, 0)
             self._breach(
-                self._attempts, f"attempts {attempts} and redirects {redirects}, but retried and redirected events make it {seen[0]} and {seen[1]}"
+                self._attempts, f"{attempts} retries and {redirects} redirects, but retried and redirected events make it {seen[0]} and {seen[1]}"
             )
         if not family:
             self._families.pop(key, None)
+
+    def _retries(self, fields: dict[str, Any]) -> int:
+        count: int = fields.get(self._attempts, self._first)
+        return count - self._first
 
     def _key(self, fields: dict[str, Any], start: int, service: str) -> Any:
         return (start, service, *map(fields.get, self._keys))
@@ -84,7 +90,7 @@ class Requests:
             oldest = next(iter(self._families))
             del self._families[oldest]
             self._horizon = max(self._horizon, oldest[0])
-        return fields.get(self._attempts, 0), fields.get(self._redirects, 0), family
+        return self._retries(fields), fields.get(self._redirects, 0), family
 
     @staticmethod
     def _move(family: list[tuple[int, int]], before: list[tuple[int, int]], state: tuple[int, int]) -> None:

@@ -1,0 +1,145 @@
+"""Where all connections of a consumer bring their whole records: they are counted, checked, written and kept here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dovestorm.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from dovestorm.validate import Validator
+
+__all__ = ["Intake"]
+
+_NAME_BEGIN = b'{"event":"'
+
+
+class Intake:
+    """Takes whole records, from any thread.
+
+    Args:
+        validator: Checks every record; None checks nothing.
+        write: A file that gets every record, byte for byte, in order of arrival.
+        keep: Whether records are kept in memory.
+        wanted: The count of events at which ``enough`` is set.
+    """
+
+    def __init__(self, *, validator: Validator | None = None, write: BinaryIO | None = None, keep: bool = False, wanted: int | None = None) -> None:
+        self.events = 0
+        self.bytes = 0
+        self.truncated = 0
+        self.oversized = 0
+        self.connections = 0
+        self.open_connections = 0
+        self.by_event: Counter[str] = Counter()
+        self.records: list[bytes] = []
+        self.looks = validator is not None or keep or write is not None
+        """Whether records are needed themselves, and not just their number."""
+        self.begun: float | None = None
+        self.last: float | None = None
+        self.failure: DeliveryError | None = None
+        self.changed = threading.Condition()
+        self._validator, self._write, self._keep, self._wanted = validator, write, keep, wanted
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether as many events as wanted have arrived, or taking them failed."""
+        return self.failure is not None or (self._wanted is not None and self.events >= self._wanted)
+
+    def count(self, events: int, size: int) -> None:
+        """Note records that nobody needs to look at."""
+        with self.changed:
+            self._note(events, size)
+
+    def lines(self, data: bytes) -> None:
+        """Take whole lines, each with its newline."""
+        with self.changed:
+            lines = data.split(b"\n")
+            lines.pop()
+            self._note(len(lines), len(data))
+            self._put(data)
+            if self._keep:
+                self.records.extend(lines)
+            if self._validator is not None:
+                for line in lines:
+                    self._validator.feed_line(line)
+                    self._name(line)
+
+    def record(self, data: bytes, *, line: bool) -> None:
+        """Take one record without a terminator; ``line`` says that it is text, which gets a newline where it is written."""
+        with self.changed:
+            self._note(1, len(data))
+            self._put(data + b"\n" if line else data)
+            if self._keep:
+                self.records.append(data)
+            if self._validator is not None and line:
+                self._validator.feed_line(data)
+                self._name(data)
+
+    def packed(self, data: bytes, records: list[Any]) -> None:
+        """Take MessagePack records: their bytes together, and each decoded."""
+        with self.changed:
+            before = self.events
+            self._note(len(records), len(data))
+            self._put(data)
+            if self._keep:
+                self.records.append(data)
+            for number, record in enumerate(records if self._validator is not None else ()):
+                self._validator.feed_record(record, before + number + 1)  # type: ignore[union-attr]
+                if isinstance(record, dict):
+                    self.by_event[str(record.get("event", "?"))] += 1
+
+    def broken(self, reason: str) -> None:
+        """Note bytes that are no record."""
+        with self.changed:
+            self.truncated += 1
+            if self._validator is not None:
+                self._validator.misread(reason)
+            self.changed.notify_all()
+
+    def too_large(self) -> None:
+        """Note a record that was passed over for its size."""
+        with self.changed:
+            self.oversized += 1
+            if self._validator is not None:
+                self._validator.feed_line(None)
+            self.changed.notify_all()
+
+    def connected(self, difference: int) -> None:
+        """Note that a connection came (1) or went (-1)."""
+        with self.changed:
+            self.connections += max(difference, 0)
+            self.open_connections += difference
+            self.changed.notify_all()
+
+    def wait(self, ready: Any, timeout: float | None) -> bool:
+        """Wait until ``ready()``; False when the time is up before."""
+        with self.changed:
+            return bool(self.changed.wait_for(ready, timeout))
+
+    def _note(self, events: int, size: int) -> None:
+        self.last = time.monotonic()
+        if self.begun is None:
+            self.begun = self.last
+        self.events += events
+        self.bytes += size
+        self.changed.notify_all()
+
+    def _put(self, data: bytes) -> None:
+        if self._write is None:
+            return
+        try:
+            self._write.write(data)
+        except OSError as error:
+            self._write = None
+            self.failure = DeliveryError(f"the received events can no longer be written: {error.strerror or error}")
+
+    def _name(self, line: bytes) -> None:
+        if line.startswith(_NAME_BEGIN):
+            end = line.find(b'"', len(_NAME_BEGIN))
+            self.by_event[line[len(_NAME_BEGIN) : end].decode("utf-8", "replace")] += 1
+        elif line.startswith(b"event:"):
+            self.by_event[line[6:].partition(b"\t")[0].decode("utf-8", "replace")] += 1

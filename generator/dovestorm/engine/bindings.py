@@ -10,7 +10,7 @@ from dovestorm.batch import Encoding, Hole
 from dovestorm.engine.blocks import Builder, Const, Operand
 from dovestorm.errors import Fault, ScenarioError
 
-__all__ = ["Binding", "Kind", "Parts", "Texts", "Val", "Var"]
+__all__ = ["Binding", "Kind", "Parts", "Texts", "Val", "Var", "place_columns"]
 
 
 class Kind(Enum):
@@ -78,13 +78,14 @@ class Var:
     """Whether it starts at 0 (it is added to) rather than absent."""
     most: int | None = 0
     """An upper bound of all numbers that it is given, None when there is none."""
+    never_negative: bool = False
     fixed: bool = False
     """Whether it is given its value once, and so can be shared under another name."""
 
     def get(self, builder: Builder) -> Val:
         """Its value in this block."""
         columns = tuple(builder.read(cell) for cell in self.cells) or (Const(0),)
-        return Val(self.kind, columns, optional=self.optional)
+        return Val(self.kind, columns, optional=self.optional and not (self.cells and self.cells[0] in builder.present))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +144,7 @@ class Texts:
             elif part.constant and len(part.columns) == 1 and part.kind in {Kind.INTEGER, Kind.TEXT}:
                 _add_literal(pieces, self._constant(part))
             elif part.kind in {Kind.INTEGER, Kind.TEXT, Kind.ADDRESS}:
-                pieces.append(Hole(origin + len(columns), part.kind.encoding))
-                columns.extend(part.columns)
+                pieces.append(Hole(origin + place_columns(part.columns, columns), part.kind.encoding))
             elif part.kind is not Kind.NOTHING:
                 message = f"{part.kind.phrase} cannot stand inside a text"
                 raise ScenarioError([Fault("<scenario>", 1, 1, message)])
@@ -153,6 +153,16 @@ class Texts:
         operand = part.columns[0]
         assert isinstance(operand, Const)
         return str(operand.value) if part.kind is Kind.INTEGER else str(self.items[operand.value])
+
+
+def place_columns(wanted: Sequence[Operand], columns: list[Operand]) -> int:
+    """Where a value's columns stand, one after another; they are added unless they stand there already."""
+    width = len(wanted)
+    for place in range(len(columns) - width + 1):
+        if tuple(columns[place : place + width]) == tuple(wanted):
+            return place
+    columns.extend(wanted)
+    return len(columns) - width
 
 
 def _add_literal(pieces: list[str | Hole], text: str) -> None:

@@ -76,7 +76,7 @@ class Branch:
     """
 
     draw: Reg
-    bounds: tuple[tuple[int, ...], ...]
+    bounds: tuple[NDArray[np.uint64], ...]
     phase: Operand
     targets: tuple[int, ...]
 
@@ -126,6 +126,8 @@ class Builder:
     _registers: int = 0
     _draws: int = 0
     _half: Reg | None = None
+    present: set[int] = field(default_factory=set)
+    """Cells that surely hold a value since this block gave them one."""
 
     def register(self) -> Reg:
         """A fresh register."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dovestorm.batch import FIRST_FIELD, Column, Composition, Constant, Encoding, FieldSlot, Hole, RecordKind
-from dovestorm.engine.bindings import Kind, Texts, Val
+from dovestorm.engine.bindings import Kind, Texts, Val, place_columns
 from dovestorm.engine.blocks import CLOCK, Builder, Const, Operand, Operation, Reg
 from dovestorm.errors import Fault, ScenarioError
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from dovestorm.engine.machine import Group
 
 __all__ = ["Emission"]
+
+_END = Reg(-1)
+"""Stands for the end time, which no field of a scenario can be."""
 
 
 @dataclass(slots=True)
@@ -36,7 +39,8 @@ class Emission:
     def emit(self, event: Event, service: str | None, fields: Mapping[str, Val], start: Operand, builder: Builder) -> None:
         """Add the operation that emits one record for every session of the group."""
         service = service or event.services[0]
-        columns: list[Operand] = []
+        # The first two are the record's own: a field that is the start time needs no column of its own. The end time is stamped later.
+        columns: list[Operand] = [start, _END]
         slots = []
         for spec in event.ordered(service):
             val = fields.get(spec.canonical)
@@ -45,9 +49,9 @@ class Emission:
         categories = event.categories_for(service)
         if self.edition.service_category:
             categories = (*categories, f"service:{service}")
-        kind = RecordKind(event.name, categories, tuple(slots), FIRST_FIELD + len(columns))
+        kind = RecordKind(event.name, categories, tuple(slots), len(columns))
         number = self._number(kind, service)
-        builder.operations.append(_writer(number, kind.width, [start, builder.read(CLOCK), *columns]))
+        builder.operations.append(_writer(number, kind.width, [start, builder.read(CLOCK), *columns[FIRST_FIELD:]]))
 
     def _number(self, kind: RecordKind, service: str) -> int:
         process = self.services.setdefault(service, len(self.services))
@@ -63,15 +67,14 @@ class Emission:
     def _source(self, event: Event, spec: Field, val: Val, columns: list[Operand]) -> Constant | Column | Composition:
         if val.parts is not None:
             pieces: list[str | Hole] = []
-            self.texts.lay_out(val.parts, pieces, columns, FIRST_FIELD)
+            self.texts.lay_out(val.parts, pieces, columns, 0)
             if any(isinstance(piece, Hole) for piece in pieces):
                 return Composition(tuple(pieces))
             return Constant("".join(str(piece) for piece in pieces))
         self._check(event, spec, val)
         if val.constant and not val.optional and val.kind in {Kind.INTEGER, Kind.TEXT, Kind.LIST} and len(val.columns) == 1:
             return self._constant(spec, val)
-        index = FIRST_FIELD + len(columns)
-        columns.extend(val.columns)
+        index = place_columns(val.columns, columns)
         if spec.type == "string" and val.kind is Kind.INTEGER and not val.optional:
             return Composition((Hole(index, Encoding.INTEGER),))
         return Column(index, val.kind.encoding, optional=val.optional)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dovestorm.hashing import derive, mix, mix_array
+from dovestorm.hashing import derive, mix_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +23,8 @@ _LAG_STEPS = 1024
 _LAG_MOST_US = 240
 _TURN_STEP_BITS = 6
 _TURN_PERIOD_BITS = 21
+_TURN_CHUNK = 20_000
+"""So many turns fill a period, as a rule."""
 
 
 class ExportClock:
@@ -60,17 +62,18 @@ def _lags(key: int) -> NDArray[np.int64]:
 
 def _turns(key: int) -> NDArray[np.int64]:
     """For each step of the period the first end of a turn that is not before the step's end."""
-    ends, moment, number = [], 0, 0
     period = 1 << _TURN_PERIOD_BITS
-    while moment < period:
-        bits = mix(key + number)
-        number += 1
-        chance = bits & 0xFFFF
-        # Mostly short turns; one in 256 is held up for some milliseconds, which is a tenth of the time.
-        gap = 30 + (chance * 140 >> 16) if bits >> 56 else 400 + (chance * chance * 12_000 >> 32)
-        moment += gap
-        ends.append(moment)
+    ends = np.zeros(1, dtype=np.int64)
+    while ends[-1] < period:
+        numbers = np.arange(len(ends) - 1, len(ends) - 1 + _TURN_CHUNK, dtype=np.uint64)
+        ends = np.concatenate([ends, ends[-1] + np.cumsum(_gaps(mix_array(numbers + np.uint64(key))))])
+    ends = ends[1 : np.searchsorted(ends, period) + 1]
     ends[-1] = period
     step_ends = (np.arange(1, (period >> _TURN_STEP_BITS) + 1, dtype=np.int64)) << _TURN_STEP_BITS
-    found = np.searchsorted(ends, step_ends, side="left")
-    return np.array(ends, dtype=np.int64)[found]
+    return ends[np.searchsorted(ends, step_ends, side="left")]
+
+
+def _gaps(bits: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How long each turn lasts: mostly short; one in 256 is held up for some milliseconds, which is a tenth of the time."""
+    chance = (bits & np.uint64(0xFFFF)).astype(np.int64)
+    return np.where(bits >> np.uint64(56) != 0, 30 + (chance * 140 >> 16), 400 + (chance * chance * 12_000 >> 32))

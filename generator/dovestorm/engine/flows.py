@@ -13,7 +13,7 @@ from dovestorm.batch import ABSENT
 from dovestorm.engine.bindings import Binding, Kind, Parts, Val, Var
 from dovestorm.engine.blocks import CLOCK, Block, Branch, Builder, Const, Goto, Operand, Reg, Stop, Terminator, Test
 from dovestorm.engine.sessions import Builtins
-from dovestorm.engine.values import Values, fault_at, greatest
+from dovestorm.engine.values import Values, fault_at, greatest, never_negative
 from dovestorm.errors import nearest
 from dovestorm.scenario import model
 
@@ -103,7 +103,8 @@ class FlowCompiler:
         time = self.values.integer(value, self._builder)
         if isinstance(time, Const) and time.value <= 0:
             return
-        time = self._builder.apply(_not_negative, time)
+        if not never_negative(value, self._sure):
+            time = self._builder.apply(_not_negative, time)
         self._builder.write(CLOCK, self._builder.apply(np.add, self._builder.read(CLOCK), time))
         most = greatest(value, self._bound)
         self._late = self._late or most is None or most > PARK_US
@@ -153,6 +154,7 @@ class FlowCompiler:
             var.kind = val.kind
         var.optional = var.optional or val.optional or (not initial and not var.counts)
         self._widen(var, len(val.columns))
+        (self._builder.present.discard if val.optional else self._builder.present.add)(var.cells[0])
         for number, cell in enumerate(var.cells):
             self._builder.write(cell, val.columns[number] if number < len(val.columns) else Const(0))
 
@@ -165,7 +167,16 @@ class FlowCompiler:
         binding = self._keep(self.values.compile(value, self._builder))
         if isinstance(binding, Var):
             binding.most = greatest(value, self._bound)
+            binding.never_negative = never_negative(value, self._sure)
         return binding
+
+    def _sure(self, name: str) -> bool:
+        """Whether a parameter cannot be negative."""
+        binding = next((scope[name] for scope in reversed(self._scopes) if name in scope), None)
+        if isinstance(binding, Var):
+            return binding.never_negative
+        bound = self._bound(name) if isinstance(binding, Val) else None
+        return bound is not None and bound >= 0
 
     def _bound(self, name: str) -> int | None:
         """The greatest number that a variable may hold, None when that is not known."""
@@ -309,7 +320,7 @@ class FlowCompiler:
         places = np.uint64(shift)
         draw = self._builder.apply(lambda random: (random >> places) & np.uint64(0xFFFFFFFF), bits)
         assert isinstance(draw, Reg)
-        self._close(Branch(draw, tuple(map(tuple, rows)), phase, tuple(targets)))
+        self._close(Branch(draw, tuple(np.array(row, dtype=np.uint64) for row in rows), phase, tuple(targets)))
 
     def _alternatives(self, labels: Sequence[int], branches: Sequence[Sequence[model.Step]], after: int) -> None:
         for label, steps in zip(labels, branches, strict=True):

@@ -347,12 +347,12 @@ def operand_value(operand: Any, frame: list[Any]) -> Any:
 def _alternatives(branch: Branch, frame: list[Any]) -> NDArray[np.int64]:
     draw: NDArray[np.uint64] = frame[branch.draw.index]
     if len(branch.bounds) == 1:
-        return np.searchsorted(np.array(branch.bounds[0], dtype=np.uint64), draw, side="right")
+        return branch.bounds[0].searchsorted(draw, side="right")
     phase = operand_value(branch.phase, frame)
     choice = np.zeros(len(draw), dtype=np.int64)
     for number, bounds in enumerate(branch.bounds):
         mask = phase == number
-        choice[mask] = np.searchsorted(np.array(bounds, dtype=np.uint64), draw[mask], side="right")
+        choice[mask] = bounds.searchsorted(draw[mask], side="right")
     return choice
 
 

@@ -109,7 +109,8 @@ def _entry(flows: Sequence[model.Flow], entries: Sequence[int], phases: Phases) 
     matters = any(weight.faults for weight in weights)
     columns = [phases.pick(weight.normal, weight.faults) for weight in weights]
     bounds = tuple(
-        tuple(cumulative_thresholds([column[phase] for column in columns])) for phase in range(len(phases.open_) if matters else 1)
+        np.array(cumulative_thresholds([column[phase] for column in columns]), dtype=np.uint64)
+        for phase in range(len(phases.open_) if matters else 1)
     )
     bits, _ = builder.bits()
     draw = builder.apply(lambda random: random >> np.uint64(32), bits)

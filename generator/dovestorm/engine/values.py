@@ -20,7 +20,7 @@ from dovestorm.scenario import model
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Values", "fault_at", "greatest"]
+__all__ = ["Values", "fault_at", "greatest", "never_negative"]
 
 _LOW_32 = np.uint64(0xFFFFFFFF)
 MILLION = 1_000_000
@@ -197,6 +197,31 @@ def greatest(value: model.Value | None, bound_of: Callable[[str], int | None]) -
             return None
 
 
+def never_negative(value: model.Value, sure: Callable[[str], bool]) -> bool:
+    """Whether an integer value is surely 0 or more; ``sure`` tells it of a variable."""
+
+    def fine(*inner: model.Value) -> bool:
+        return all(never_negative(one, sure) for one in inner)
+
+    match value:
+        case model.Literal(value=int(number)):
+            return number >= 0
+        case model.Variable():
+            return sure(value.name)
+        case model.Distribution():
+            return value.quantiles[0] >= 0
+        case model.During():
+            return fine(value.normal, *(option for _, option in value.faults))
+        case model.Choice():
+            return fine(*(option for option, _ in value.options))
+        case model.Sum() | model.Extreme():
+            return fine(*value.terms)
+        case model.Scale():
+            return fine(value.of, value.by)
+        case _:
+            return False
+
+
 def _all(fold: Callable[[list[int]], int], bounds: list[int | None]) -> int | None:
     known = [bound for bound in bounds if bound is not None]
     return fold(known) if len(known) == len(bounds) else None
@@ -234,7 +259,7 @@ def _alternative(bounds: list[NDArray[np.uint64]], shift: int) -> Callable[..., 
     places = np.uint64(shift)
 
     def count(half: NDArray[np.uint64], row: NDArray[np.uint64]) -> NDArray[np.int64]:
-        return np.searchsorted(row, half, side="right")
+        return row.searchsorted(half, side="right")
 
     def single(random: NDArray[np.uint64], _phase: object) -> NDArray[np.int64]:
         return count((random >> places) & _LOW_32, bounds[0])

@@ -1,0 +1,134 @@
+"""What we measure of ourselves, always through a process of its own."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from processes import Discard, NotMeasuredError, run
+from report import Figure, Row
+
+HERE = Path(__file__).resolve().parent
+DOVESTORM = (sys.executable, "-m", "dovestorm")
+SCENARIO = "working-day"
+NS = 1_000_000_000
+REPEATS = 3
+
+
+def processor() -> str:
+    """The processor's name, where the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return "unknown processor"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
+
+
+def _generate(name: str, to: str, events: int, *options: str, cores: int | None = None) -> Row:
+    """The whole command, from a cold start to its end; bytes are what its summary says it wrote."""
+    fixed = ["--events", str(events), "--seed", "7", "--format", "json", "--json"]
+    took = run([*DOVESTORM, "generate", SCENARIO, *fixed, *options, "--to", to], cores=cores)
+    (sink,) = json.loads(took.output)["sinks"]
+    return Row(f"dovestorm, {name}", sink["written"], took.seconds, sink["written_bytes"], took.peak_mib)
+
+
+def _workers(count: int) -> str:
+    return f"{count} worker{'s' * (count > 1)}"
+
+
+def generate(path: str, events: int, *, workers: int, cores: int | None = None) -> Row:
+    """To a file, whose size must be what was said, or to /dev/null."""
+    file = Path(path)
+    bound = "one core" if cores == 1 else _workers(workers)
+    row = _generate(f"{bound}, {'file' if file.parent.name != 'dev' else path}", path, events, "--workers", str(workers), cores=cores)
+    if file.is_file():
+        size = file.stat().st_size
+        file.unlink()
+        if size != row.bytes:
+            message = f"{row.bytes} bytes were reported, {size} are in the file"
+            raise NotMeasuredError(message)
+    return row
+
+
+def generate_tcp(events: int, *, workers: int) -> Row:
+    """To a listener that discards, and counts."""
+    with Discard() as consumer:
+        row = _generate(f"{_workers(workers)}, TCP", f"tcp://127.0.0.1:{consumer.port}", events, "--workers", str(workers))
+        received = consumer.received()
+    if received != row.bytes:
+        message = f"{row.bytes} bytes were reported, {received} arrived"
+        raise NotMeasuredError(message)
+    return row
+
+
+def _inside(*arguments: str | int) -> tuple[dict[str, float], float]:
+    """The figures of a measurement from inside, and its peak memory."""
+    took = run([sys.executable, str(HERE / "inside.py"), *map(str, arguments)])
+    return json.loads(took.output), took.peak_mib
+
+
+def million_alive() -> list[Figure]:
+    found, peak = _inside("alive", 1_000_000)
+    return [
+        Figure("sessions alive at once", found["alive"], "sessions"),
+        Figure("peak memory with them", peak, "MiB", "wanted: under 954 MiB (1 GB)"),
+    ]
+
+
+def short_and_long(events: int) -> list[Figure]:
+    """A run ten times as long, in the same memory; a day's arrivals differ by the hour, and live sessions with them."""
+    short, long = (generate("/dev/null", count, workers=1).peak_mib for count in (events // 10, events))
+    return [
+        Figure(f"peak memory, {events // 10:,} events", short, "MiB"),
+        Figure(f"peak memory, {events:,} events", long, "MiB", f"{long / short:.2f} x"),
+    ]
+
+
+def few_and_many_users(events: int) -> list[Figure]:
+    figures = []
+    for count in (1_000, 100_000_000):
+        rows = [_generate(f"{count:,} users", "/dev/null", events, "--users", str(count)) for _ in range(REPEATS)]
+        figures.append(Figure(f"{count:,} users, best of {REPEATS}", max(row.events_per_s for row in rows), "events/s"))
+        figures.append(Figure(f"{count:,} users, peak memory", max(row.peak_mib for row in rows), "MiB"))
+    speed, memory = figures[2].value / figures[0].value, figures[3].value / figures[1].value
+    figures.append(Figure("many against few users, speed", speed, "x", "wanted: within 10 %"))
+    figures.append(Figure("many against few users, memory", memory, "x", "wanted: the same"))
+    return figures
+
+
+def help_time(times: int) -> list[Figure]:
+    seconds = [run([*DOVESTORM, "--help"]).seconds for _ in range(times)]
+    return [Figure(f"--help, median of {times}", statistics.median(seconds), "s", "wanted: under 0.3 s")]
+
+
+def _first_event_s() -> float:
+    begun = time.perf_counter()
+    with subprocess.Popen([*DOVESTORM, "generate", SCENARIO, "--to", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        line = child.stdout.readline()
+        seconds = time.perf_counter() - begun
+        if not line.endswith(b"\n"):
+            raise NotMeasuredError(child.stderr.read().decode(errors="replace").strip())
+        child.terminate()
+    return seconds
+
+
+def first_event(times: int) -> list[Figure]:
+    seconds = [_first_event_s() for _ in range(times)]
+    return [Figure(f"first event on standard output, median of {times}", statistics.median(seconds), "s", "wanted: under 1 s")]
+
+
+def stations(events: int) -> list[Figure]:
+    found, _ = _inside("stations", events)
+    made = found["events"]
+    return [
+        Figure("engine, time an event", found["engine_s"] / made * NS, "ns"),
+        Figure("kernel with format, time an event", found["kernel_s"] / made * NS, "ns"),
+        Figure("kernel with format, output", found["bytes"] / found["kernel_s"] / 1e6, "MB/s"),
+        Figure("bytes an event", found["bytes"] / made, "bytes"),
+    ]

@@ -1,9 +1,6 @@
 """Synthetic Dovecot events, correct to the byte: as Python objects, as bytes, or delivered to a collector.
 
-    import dovestorm
-
-    for event in dovestorm.generate("imap-login", seed=7, sessions=3):
-        print(event.name, event.fields)
+``dovestorm.generate("imap-login", seed=7, sessions=3)`` is where to begin.
 """
 
 from __future__ import annotations

@@ -7,13 +7,14 @@ records in export order, each a row of 64-bit integers inside one flat array. No
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 __all__ = ["ABSENT", "FIRST_FIELD", "Batch", "Column", "Composition", "Constant", "Encoding", "FieldSlot", "Hole", "Layout", "RecordKind"]

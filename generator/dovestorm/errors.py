@@ -6,8 +6,11 @@ The command line prints the text of a ``DovestormError`` and exits with its ``ex
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 __all__ = ["CatalogError", "DeliveryError", "DovestormError", "Fault", "FormatError", "InputError", "ScenarioError", "UsageError", "nearest"]
 

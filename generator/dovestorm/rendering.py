@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,8 @@ from dovestorm.block import Block
 from dovestorm.kernel import RecordTooLargeError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from dovestorm.batch import Batch
@@ -60,5 +61,5 @@ def render_batch(renderer: Renderer, batch: Batch, ring: Ring) -> Iterator[Block
                 raise
             size = min(size * 2, MOST_RECORD_BYTES)
             continue
-        yield Block(memoryview(out)[:used], ends[:count], renderer.terminator, due[first : first + count], renderer.content_type)
+        yield Block(out.data[:used], ends[:count], renderer.terminator, due[first : first + count], renderer.content_type)
         first += count

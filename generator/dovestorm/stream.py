@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovestorm.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
     from dovestorm.batch import Batch, Layout
     from dovestorm.block import Block
     from dovestorm.engine.machine import Machine
@@ -82,9 +83,7 @@ class Stream:
             until = self.scenario.start + self.limits.duration
         elif self.limits.sessions is None:
             until = self.scenario.start + self.scenario.duration
-        return Machine(
-            self.program, seed=self.seed, shard=shard or self.shard, sessions=self.limits.sessions, until=until, rate=self.rate
-        )
+        return Machine(self.program, seed=self.seed, shard=shard or self.shard, sessions=self.limits.sessions, until=until, rate=self.rate)
 
     def batches(self, *, reuse: bool = False) -> Iterator[Batch]:
         """Yield the stream's batches in export order.
@@ -142,7 +141,7 @@ def open_stream(
     dovecot: str | None = None,
     seed: int = 0,
     shard: tuple[int, int] = (1, 1),
-    limits: Limits = Limits(),  # noqa: B008 - frozen, so it can be shared
+    limits: Limits = Limits(),
     rate: float = 1.0,
     window: int | None = None,
     overrides: Mapping[str, Any] | None = None,

@@ -38,9 +38,10 @@ def test_the_number_of_workers_does_not_matter(name, workers):
     assert rendered(stream(name, events=20_000)) == rendered(stream(name, events=20_000), workers=workers)
 
 
-def test_workers_and_windows_together(name="working-day"):
+def test_workers_and_windows_together():
+    name = "imap-login"
     expected = rendered(stream(name, events=None, limits=Limits(duration=120_000_000)))
-    assert expected.count(b"\n") > 5000
+    assert expected.count(b"\n") > 2000
     assert rendered(stream(name, events=None, limits=Limits(duration=120_000_000), window=1_500_000), workers=2) == expected
 
 
@@ -68,11 +69,11 @@ def test_another_process_makes_the_same_bytes():
         "s = open_stream('working-day', seed=11, limits=Limits(events=3000));"
         "print(hashlib.sha256(b''.join(bytes(b.data) for b in s.blocks('json'))).hexdigest())"
     )
-    digests = {
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed}).stdout.strip()
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONHASHSEED": seed})
         for seed in ("1", "2")
-    }
-    assert digests == {hashlib.sha256(rendered(stream("working-day"))).hexdigest()}
+    ]
+    assert {run.stdout.strip() for run in runs} == {hashlib.sha256(rendered(stream("working-day"))).hexdigest()}
 
 
 def test_another_seed_makes_another_stream():
@@ -85,8 +86,13 @@ def test_a_shorter_run_is_the_beginning_of_a_longer_one():
 
 
 def test_the_reference_kernel_makes_the_same_stream():
-    code = "import sys; from dovestorm.stream import *; [sys.stdout.buffer.write(b.data) for b in open_stream('password-spray', seed=11, limits=Limits(events=3000)).blocks('json')]"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env={**os.environ, "DOVESTORM_KERNEL": "reference"}).stdout
+    code = (
+        "import sys; from dovestorm.stream import *;"
+        "s = open_stream('password-spray', seed=11, limits=Limits(events=3000));"
+        "[sys.stdout.buffer.write(b.data) for b in s.blocks('json')]"
+    )
+    environment = {**os.environ, "DOVESTORM_KERNEL": "reference"}
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment).stdout
     assert other == rendered(stream("password-spray"))
 
 

@@ -47,7 +47,7 @@ def command(ctx: click.Context, *, scenario: str, dovecot: str | None, seed: int
         url = ours.recv()
         click.echo(f"{stream.scenario.name}, edition {stream.scenario.dovecot}, seed {seed} -> reference consumer at {url}", err=True)
         sessions: set[int] = set()
-        with progress_listener(asked=None, quiet=False) as listener:
+        with progress_listener(asked=None, quiet=False, seconds=seconds / 1e6) as listener:
             blocks = _for_a_while(stream, seconds / 1e6, sessions)
             report = delivery.deliver(blocks, [sinks.open_url(url)], on_progress=listener)
         summary: dict[str, Any] = ours.recv() if ours.poll(_FAREWELL_S) else {}
@@ -109,5 +109,3 @@ def _text(report: Report, summary: dict[str, Any], sessions: int) -> str:
         ("lost", f"{report.made - received:,}"),
     ]
     return "\n".join(f"{name:>9}  {value}" for name, value in rows)
-
-

@@ -6,7 +6,6 @@ held at minute steps as piecewise linear (a factor changes by under one part in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,8 @@ from dovestorm.engine.draws import quantile_array
 from dovestorm.hashing import derive, mix_array
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from dovestorm.scenario.model import Arrivals
@@ -148,9 +149,7 @@ def _scaled(values: NDArray[np.int64], fixed: int, shift: int) -> NDArray[np.int
     return (values * upper << (20 - shift)) + (values * lower >> shift)
 
 
-def _bursts(
-    arrivals: Arrivals, epochs: Iterator[NDArray[np.int64]], key: int
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def _bursts(arrivals: Arrivals, epochs: Iterator[NDArray[np.int64]], key: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Each epoch brings a drawn number of sessions, spread over a stretch; moments are put in order across overlapping bursts."""
     table = np.array(arrivals.size.quantiles if arrivals.size else (1,) * 1025, dtype=np.int64)
     burst, first = 0, 0

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from dovestorm.batch import Encoding, Hole
 from dovestorm.engine.blocks import Builder, Const, Operand
 from dovestorm.errors import Fault, ScenarioError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["Binding", "Kind", "Parts", "Texts", "Val", "Var", "place_columns"]
 

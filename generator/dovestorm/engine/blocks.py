@@ -215,7 +215,7 @@ def _application(function: Callable[..., Any], target: int, operands: tuple[Oper
 def _hash(state: int, target: int, number: int) -> Operation:
     from dovestorm.kernel import mix64_into
 
-    increment = np.uint64(number * GAMMA & 0xFFFFFFFFFFFFFFFF)
+    increment = number * GAMMA & 0xFFFFFFFFFFFFFFFF
 
     def operation(frame: Frame, group: Group) -> None:
         out: NDArray[np.uint64] = np.empty(group.count, dtype=np.uint64)

@@ -50,6 +50,6 @@ def zipf_table(count: int, exponent: float) -> NDArray[np.int64]:
         if abs(exponent - 1) < 1e-9:
             return math.exp(p * math.log1p(count)) - 1
         power = 1 - exponent
-        return (1 + p * ((count + 1) ** power - 1)) ** (1 / power) - 1
+        return float((1 + p * ((count + 1) ** power - 1)) ** (1 / power) - 1)
 
     return np.array([min(round(rank(index / 1024) * 256), count * 256 - 1) for index in range(1025)], dtype=np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,8 @@ from dovestorm.engine.blocks import CLOCK, Builder, Const, Operand, Operation, R
 from dovestorm.errors import Fault, ScenarioError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dovestorm.catalog.model import Edition, Event, Field
     from dovestorm.engine.blocks import Frame
     from dovestorm.engine.machine import Group

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -12,14 +11,18 @@ import numpy as np
 from dovestorm.batch import ABSENT
 from dovestorm.engine.bindings import Binding, Kind, Parts, Val, Var
 from dovestorm.engine.blocks import CLOCK, Block, Branch, Builder, Const, Goto, Operand, Reg, Stop, Terminator, Test
-from dovestorm.engine.sessions import Builtins
 from dovestorm.engine.values import Values, fault_at, greatest, never_negative
 from dovestorm.errors import nearest
 from dovestorm.scenario import model
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
     from dovestorm.engine.emission import Emission
     from dovestorm.engine.phases import Phases
+    from dovestorm.engine.sessions import Builtins
 
 __all__ = ["FlowCompiler"]
 
@@ -439,5 +442,6 @@ class FlowCompiler:
         self._open(self._reserve())
 
 
-def _not_negative(values: Operand) -> Operand:
-    return np.maximum(values, 0)  # type: ignore[return-value, call-overload, no-any-return]
+def _not_negative(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    floored: NDArray[np.int64] = np.maximum(values, 0)
+    return floored

@@ -7,7 +7,6 @@ are put in order by the moment at which the stats process receives them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,8 @@ from dovestorm.engine.export_clock import ExportClock
 from dovestorm.hashing import session_keys
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from dovestorm.batch import Layout
@@ -303,6 +304,8 @@ class Machine:
             self._leave(label, step.terminator, group.sessions, frame, end)
 
     def _leave(self, label: int, terminator: Terminator, sessions: NDArray[np.int64], frame: list[Any], end: int) -> None:
+        targets: tuple[int, ...]
+        choice: NDArray[np.int64] | None
         match terminator:
             case Stop():
                 self._table[CLOCK][sessions] = _NEVER
@@ -438,9 +441,7 @@ def ordered_batch(layout: Layout, export: ExportClock, records: Records) -> Batc
 class _Newcomers:
     """The sessions of a shard in order of arrival."""
 
-    def __init__(
-        self, program: Program, *, seed: int, shard: tuple[int, int], sessions: int | None, until: int | None, rate: float
-    ) -> None:
+    def __init__(self, program: Program, *, seed: int, shard: tuple[int, int], sessions: int | None, until: int | None, rate: float) -> None:
         scenario = program.scenario
         self._chunks = arrival_chunks(scenario.arrivals, begin=scenario.start, seed=seed, scale=rate)
         self._shard, self._sessions, self._until = shard, sessions, until

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +10,8 @@ import numpy as np
 from dovestorm.engine.blocks import CLOCK, Builder, Const, Operand
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from dovestorm.scenario.model import FaultWindow

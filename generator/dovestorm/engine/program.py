@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,8 @@ from dovestorm.errors import UsageError
 from dovestorm.scenario import model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from dovestorm.catalog.model import Edition
     from dovestorm.engine.blocks import Frame
     from dovestorm.engine.machine import Group
@@ -84,9 +85,7 @@ def compile_scenario(scenario: model.Scenario, edition: Edition) -> Program:
     return Program(scenario, layout, steps, cells, tuple(emission.services), np.array(emission.service_of_kind, dtype=np.int64))
 
 
-def _compile_flows(
-    scenario: model.Scenario, edition: Edition, phases: Phases, variables: dict[str, dict[str, Var]]
-) -> tuple[list[Block], Emission]:
+def _compile_flows(scenario: model.Scenario, edition: Edition, phases: Phases, variables: dict[str, dict[str, Var]]) -> tuple[list[Block], Emission]:
     blocks: list[Block | None] = [None]
     texts = Texts()
     emission = Emission(edition, texts)

@@ -7,7 +7,6 @@ few places every day.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import gcd
 from typing import TYPE_CHECKING
@@ -22,6 +21,8 @@ from dovestorm.errors import UsageError
 from dovestorm.hashing import mix_array
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from dovestorm.scenario.model import Scenario
@@ -202,13 +203,18 @@ def _packer(scenario: Scenario) -> Callable[[NDArray[np.int64]], NDArray[np.int6
         rest, first = np.divmod(place, firsts)
         suffix, last = np.divmod(rest, lasts)
         domain = (mix_array(rank.astype(np.uint64)) % domains).astype(np.int64)
-        return first | (last << _FIRST_BITS) | (suffix << (_FIRST_BITS + _LAST_BITS)) | (domain << _DOMAIN_SHIFT)
+        packed: NDArray[np.int64] = first | (last << _FIRST_BITS) | (suffix << (_FIRST_BITS + _LAST_BITS)) | (domain << _DOMAIN_SHIFT)
+        return packed
 
     return pack
 
 
 def _domain_of(base: int) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
-    return lambda packed: (packed >> _DOMAIN_SHIFT) + base
+    def domain(packed: NDArray[np.int64]) -> NDArray[np.int64]:
+        number: NDArray[np.int64] = (packed >> _DOMAIN_SHIFT) + base
+        return number
+
+    return domain
 
 
 def _home_address(networks: tuple[tuple[int, int], ...], shift: int) -> Callable[[NDArray[np.int64], NDArray[np.uint64]], NDArray[np.int64]]:

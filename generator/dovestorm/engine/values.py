@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -13,12 +12,15 @@ from dovestorm.batch import ABSENT
 from dovestorm.engine.bindings import Binding, Kind, Texts, Val, Var
 from dovestorm.engine.blocks import Builder, Const, Operand
 from dovestorm.engine.draws import cumulative_thresholds, zipf_table
-from dovestorm.engine.phases import Phases
 from dovestorm.errors import Fault, ScenarioError
 from dovestorm.scenario import model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from numpy.typing import NDArray
+
+    from dovestorm.engine.phases import Phases
 
 __all__ = ["Values", "fault_at", "greatest", "never_negative"]
 
@@ -310,5 +312,3 @@ def _address(networks: Sequence[tuple[int, int]], builder: Builder) -> Operand:
         return place + bases[np.searchsorted(before, place, side="right") - 1]
 
     return builder.apply(draw, bits)
-
-

@@ -7,7 +7,6 @@ together they send exactly what one would. The engine runs in gevent's thread po
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -20,6 +19,8 @@ from dovestorm.errors import DeliveryError
 from dovestorm.stream import Limits, open_stream
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from locust.argument_parser import LocustArgumentParser
     from locust.env import Environment
 
@@ -31,7 +32,7 @@ _USERS_MOST = 256
 """A block must stay good until every user that may hold one has sent it."""
 
 
-@events.init_command_line_parser.add_listener
+@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def _arguments(parser: LocustArgumentParser) -> None:
     """Options of ours; they stand in the web page's form too."""
     group = parser.add_argument_group("dovestorm")
@@ -56,12 +57,12 @@ class _Source:
             limits=Limits(events=options.events or None),
         )
         self._blocks: Iterator[Block] = stream.blocks(options.event_format, keep=_USERS_MOST)
-        self._lock = BoundedSemaphore()
+        self._lock = BoundedSemaphore()  # type: ignore[no-untyped-call]
 
     def take(self) -> Block | None:
         """The next block, or None at the end."""
         with self._lock:
-            block: Block | None = gevent.get_hub().threadpool.apply(next, (self._blocks, None))
+            block: Block | None = gevent.get_hub().threadpool.apply(next, (self._blocks, None))  # type: ignore[no-untyped-call]
             return block
 
 
@@ -101,7 +102,7 @@ class ReplayUser(User):
         """Send one block."""
         block = self._source.take()
         if block is None:
-            self.environment.runner.quit()  # type: ignore[union-attr]
+            self.environment.runner.quit()
             raise StopUser
         begin = time.perf_counter()
         try:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import multiprocessing
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,8 @@ from dovestorm.parallel.reader import Reader
 from dovestorm.parallel.worker import work
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dovestorm.block import Block
     from dovestorm.stream import Stream
 
@@ -50,7 +51,9 @@ def parallel_blocks(stream: Stream, format_name: str, *, time_format: str, worke
     with tempfile.TemporaryDirectory(prefix="dovestorm-") as folder:
         pipes = [context.Pipe(duplex=False) for _ in range(workers)]
         processes = [
-            context.Process(target=work, args=(number, stream, renderer, board, Path(folder), pipes[number][1]), daemon=True)
+            context.Process(
+                target=work, args=(number, stream, renderer, board), kwargs={"folder": Path(folder), "pipe": pipes[number][1]}, daemon=True
+            )
             for number in range(workers)
         ]
         try:

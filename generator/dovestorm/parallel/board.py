@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,8 @@ from dovestorm.engine.machine import Arena
 from dovestorm.rendering import BLOCK_RECORDS, MOST_RECORD_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
 __all__ = ["BLOCKS", "OVER", "PLANS", "SLOTS", "Board", "CalledOffError", "SharedArena"]
@@ -39,7 +40,8 @@ class Board:
     """Numbers and buffers in anonymous shared memory (pages that are never touched cost nothing), guarded by one condition.
 
     Per worker: ``simulated`` and ``rendered`` count its windows, ``produced`` and ``released`` its blocks. ``ends`` holds the planned windows'
-    ends, ``planned`` how many there are, ``counts`` the records of each window, ``reports`` each worker's next moment after each window.
+    ends, ``planned`` how many there are, ``counts`` the records of each window and ``last_block`` how many blocks its
+    worker had produced with it, ``reports`` each worker's next moment after each window.
     """
 
     def __init__(self, condition: Any, *, workers: int, keep: int) -> None:
@@ -64,6 +66,7 @@ class Board:
         self.planned = cut(1)
         self.ends = cut(PLANS)
         self.counts = cut(PLANS)
+        self.last_block = cut(PLANS)
         self.reports = cut(PLANS, workers)
         self.simulated, self.rendered, self.produced, self.released = cut(workers), cut(workers), cut(workers), cut(workers)
         self.block_sizes = cut(workers, BLOCKS, 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from dovestorm.errors import DovestormError
 from dovestorm.parallel.board import BLOCKS, OVER, PLANS, SLOTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from dovestorm.formats.rendering import Renderer
     from dovestorm.parallel.board import Board
     from dovestorm.stream import Stream
@@ -103,8 +104,10 @@ class Reader:
                 while board.produced[worker] <= self._taken[worker] and board.rendered[worker] <= turn:
                     self._look()
                     board.condition.wait(_LOOK_S)
-                produced, done = int(board.produced[worker]), bool(board.rendered[worker] > turn)
-            while self._taken[worker] < produced:
+                done = bool(board.rendered[worker] > turn)
+                # Once the window is done, the worker may have gone on to blocks of its next one: those are not for now.
+                ready = int(board.last_block[window % PLANS] if done else board.produced[worker])
+            while self._taken[worker] < ready:
                 yield self._take(worker)
             if done:
                 return

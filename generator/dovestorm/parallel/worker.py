@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import traceback
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from dovestorm.parallel.board import BLOCKS, OVER, PLANS, SLOTS, CalledOffError,
 from dovestorm.rendering import BLOCK_BYTES, MOST_RECORD_BYTES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dovestorm.batch import Batch
     from dovestorm.engine.machine import Machine
     from dovestorm.formats.rendering import Renderer
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["work"]
 
 
-def work(number: int, stream: Stream, renderer: Renderer, board: Board, folder: Path, pipe: Any) -> None:
+def work(number: int, stream: Stream, renderer: Renderer, board: Board, *, folder: Path, pipe: Any) -> None:
     """The whole life of worker ``number``; what goes wrong is sent through ``pipe``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -35,7 +37,7 @@ def work(number: int, stream: Stream, renderer: Renderer, board: Board, folder: 
         pass
     except DovestormError as error:
         pipe.send(str(error))
-    except BaseException:  # noqa: BLE001 - whatever it is, the asking process must hear of it
+    except Exception:  # noqa: BLE001 - whatever it is, the asking process must hear of it
         pipe.send(f"a worker failed, which is a bug of ours:\n{traceback.format_exc()}")
 
 
@@ -53,7 +55,7 @@ class _Worker:
         window, turn, over = 0, self._number, False
         while True:
             with self._board.condition:
-                self._board.wait(lambda: self._can_render(turn) or (not over and self._can_simulate(window)) or (over and turn >= window))
+                self._board.wait(partial(self._has_work, window, turn, over=over))
                 render = self._can_render(turn)
                 end = int(self._board.ends[window % PLANS])
             if render:
@@ -66,6 +68,9 @@ class _Worker:
             else:
                 self._simulate(window, end)
                 window += 1
+
+    def _has_work(self, window: int, turn: int, *, over: bool) -> bool:
+        return self._can_render(turn) or (turn >= window if over else self._can_simulate(window))
 
     def _can_render(self, window: int) -> bool:
         return bool((self._board.simulated > window).all())
@@ -111,8 +116,13 @@ class _Worker:
             begins = np.cumsum([0, *(len(part.values) for part in parts)]).tolist()
             values = np.concatenate([part.values for part in parts])
             parts = [Records(p.kind, p.offset + begin, p.session, p.handed_on, values) for p, begin in zip(parts, begins, strict=False)]
-        joined = (np.concatenate([getattr(part, name) for part in parts]) for name in ("kind", "offset", "session", "handed_on"))
-        return Records(*joined, values)
+        return Records(
+            np.concatenate([part.kind for part in parts]),
+            np.concatenate([part.offset for part in parts]),
+            np.concatenate([part.session for part in parts]),
+            np.concatenate([part.handed_on for part in parts]),
+            values,
+        )
 
     def _share(self, window: int, worker: int) -> Records:
         board, place = self._board, self._board.share(window, worker)
@@ -136,6 +146,7 @@ class _Worker:
             first += self._block(batch, first, due)
         with board.condition:
             board.counts[window % PLANS] = len(batch)
+            board.last_block[window % PLANS] = board.produced[self._number]
             board.rendered[self._number] += 1
             board.condition.notify_all()
 

@@ -1,4 +1,4 @@
-"""README.md tells the truth: its commands run and print what it shows, its Python runs, its links lead somewhere."""
+"""README.md tells the truth: its commands run and print what it shows, its Python runs, its tables and links are right."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dovestorm.registry import FORMATS, SINKS
+
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PATIENCE_S = 120
@@ -20,13 +22,11 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
-def commands() -> list[list[tuple[str, str]]]:
-    """For each ``console`` block its commands, each with the output that is shown under it."""
-    found = []
-    for block in blocks("console"):
-        parts = re.split(r"^\$ (.*)\n", block, flags=re.MULTILINE)[1:]
-        found.append(list(zip(parts[::2], parts[1::2], strict=True)))
-    return found
+def parts(block: str) -> tuple[str, str]:
+    """A ``console`` block's commands, as a script, and all output that it shows."""
+    lines = block.splitlines(keepends=True)
+    commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    return "".join(commands), "".join(line for line in lines if not line.startswith("$ "))
 
 
 def matches(shown: str, printed: str) -> bool:
@@ -40,16 +40,22 @@ def environment(folder: Path) -> dict[str, str]:
     return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]), "HOME": str(folder), "COLUMNS": "120"}
 
 
-@pytest.mark.parametrize("block", commands(), ids=lambda block: block[0][0])
-def test_commands_run_and_print_what_is_shown(block: list[tuple[str, str]], tmp_path: Path) -> None:
-    """In an empty folder, one after another, each with exit code 0."""
-    for command, shown in block:
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", command],
-            cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE_S,
-        )  # fmt: skip
-        assert done.returncode == 0, f"{command}\n{done.stdout}"
-        assert matches(shown, done.stdout), f"{command}\n--- shown\n{shown}\n--- printed\n{done.stdout}"
+def printed_by(script: str, folder: Path) -> str:
+    """What the commands print, on both outputs together; each must succeed."""
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE_S,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{script}\n{done.stdout}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("block", blocks("console"), ids=lambda block: block.splitlines()[0])
+def test_commands_run_and_print_what_is_shown(block: str, tmp_path: Path) -> None:
+    """In an empty folder, each with exit code 0."""
+    script, shown = parts(block)
+    printed = printed_by(script, tmp_path)
+    assert matches(shown, printed), f"{script}--- shown\n{shown}\n--- printed\n{printed}"
 
 
 @pytest.mark.parametrize("source", blocks("python"), ids=lambda source: source.splitlines()[0])
@@ -58,10 +64,15 @@ def test_python_runs(source: str, tmp_path: Path) -> None:
     script = tmp_path / "test_example.py"
     script.write_text(source, encoding="utf-8")
     start = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "def test_" in source else []
-    done = subprocess.run(
-        [sys.executable, *start, script], cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=PATIENCE_S
-    )
+    command = [sys.executable, *start, script]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, timeout=PATIENCE_S)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_sink_and_format_is_named() -> None:
+    """The tables leave none of the registry out."""
+    named = {re.split(r"[:`]", cell)[0] for cell in re.findall(r"`([^`\n]+)`", README)}
+    assert set(SINKS) | set(FORMATS) <= named
 
 
 def test_make_targets_exist() -> None:

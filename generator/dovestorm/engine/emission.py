@@ -72,6 +72,8 @@ class Emission:
             if any(isinstance(piece, Hole) for piece in pieces):
                 return Composition(tuple(pieces))
             return Constant("".join(str(piece) for piece in pieces))
+        if spec.type == "timestamp" and val.kind is Kind.INTEGER and val.constant:
+            val = Val(Kind.TIMESTAMP, val.columns)
         self._check(event, spec, val)
         if val.constant and not val.optional and val.kind in {Kind.INTEGER, Kind.TEXT, Kind.LIST} and len(val.columns) == 1:
             return self._constant(spec, val)

@@ -239,7 +239,9 @@ def _present(values: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _scale(of: Any, by: Any) -> Any:
-    return of * by // MILLION
+    """``of * by // MILLION``, in two parts so that the product of two large numbers stays inside int64."""
+    whole, rest = of // MILLION, of % MILLION
+    return whole * by + rest * by // MILLION
 
 
 def _quantile(table: NDArray[np.int64], builder: Builder) -> Operand:

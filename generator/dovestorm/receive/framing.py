@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 if TYPE_CHECKING:
     from dovestorm.receive.intake import Intake
@@ -12,6 +12,10 @@ __all__ = ["FORMATS", "LARGEST_RECORD", "Framer", "guess_format", "make_framer",
 FORMATS = ("auto", "json", "tab-text", "msgpack")
 LARGEST_RECORD = 16 << 20
 """Bytes; a larger record is counted and passed over."""
+
+_PIECE = 1 << 20
+_MOST_ITEMS = 100_000
+"""A MessagePack list or map that says it has more is not believed: the decoder reserves memory for what is announced."""
 
 
 class Framer(Protocol):
@@ -24,7 +28,7 @@ class Framer(Protocol):
         """The connection is over: what is left is a record that was cut off."""
 
 
-def guess_format(beginning: bytes) -> str:
+def guess_format(beginning: bytes | bytearray) -> str:
     """The format that a stream with this first byte must have."""
     first = beginning[0]
     if first == ord("{"):
@@ -37,6 +41,23 @@ def make_framer(layout: str, intake: Intake) -> Framer:
     if layout == "auto":
         return _Guessing(intake)
     return _Packed(intake) if layout == "msgpack" else _Lines(intake)
+
+
+def single_record(data: bytes, layout: str, intake: Intake) -> None:
+    """Take a datagram or a request body: one record, or several."""
+    if not data:
+        return
+    known = guess_format(data) if layout == "auto" else layout
+    if known != "msgpack" and b"\n" not in data and len(data) <= LARGEST_RECORD:
+        intake.record(data)
+        return
+    framer = make_framer(known, intake)
+    for begin in range(0, len(data), _PIECE):
+        piece = bytearray(data[begin : begin + _PIECE])
+        framer.feed(piece, len(piece))
+    if known != "msgpack" and not data.endswith(b"\n"):
+        framer.feed(bytearray(b"\n"), 1)
+    framer.finish()
 
 
 class _Guessing:
@@ -103,54 +124,62 @@ class _Lines:
 
 
 class _Packed:
-    """MessagePack maps one after another."""
+    """MessagePack maps one after another. Behind bytes that are none, nothing is sure: the rest of the connection is passed over."""
 
     def __init__(self, intake: Intake) -> None:
         import msgpack
 
         self._intake = intake
-        self._error = msgpack.UnpackException
-        self._unpacker = msgpack.Unpacker(raw=False, max_buffer_size=LARGEST_RECORD + (4 << 20), strict_map_key=False, unicode_errors="replace")
+        self._full = msgpack.BufferFull
+        self._errors = (msgpack.UnpackException, ValueError, RecursionError, MemoryError, TypeError, OverflowError)
+        self._unpacker = cast(Any, msgpack).Unpacker(
+            raw=False,
+            max_buffer_size=LARGEST_RECORD + 2 * _PIECE,
+            max_str_len=LARGEST_RECORD,
+            max_bin_len=LARGEST_RECORD,
+            max_ext_len=LARGEST_RECORD,
+            max_array_len=_MOST_ITEMS,
+            max_map_len=_MOST_ITEMS,
+            strict_map_key=False,
+            unicode_errors="surrogateescape",
+        )
         self._tail = bytearray()
-        self._done = 0
+        """The bytes since the last whole record."""
+        self._begin = 0
+        """Where they begin in the stream."""
         self._lost = False
 
     def feed(self, buffer: bytearray, size: int) -> None:
-        if self._lost or not size:
-            return
-        piece = bytes(buffer[:size])
-        self._tail += piece
-        records = []
-        try:
-            self._unpacker.feed(piece)
-            records.extend(self._unpacker)
-        except (self._error, ValueError, RecursionError) as error:
-            self._lost = True
-            reason = f"no MessagePack from here on: {error or type(error).__name__}"
-        used = self._unpacker.tell() - self._done
-        if records:
-            self._intake.packed(bytes(self._tail[:used]), records)
-            del self._tail[:used]
-            self._done += used
         if self._lost:
+            return
+        records: list[Any] = []
+        end, reason, too_large = self._begin, "", False
+        self._tail += buffer[:size]
+        try:
+            self._unpacker.feed(buffer[:size])
+            for record in self._unpacker:
+                if not isinstance(record, dict):
+                    reason = f"no map but {type(record).__name__}: no MessagePack events from here on"
+                    break
+                records.append(record)
+                end = self._unpacker.tell()
+        except self._full:
+            too_large = True
+        except self._errors as error:
+            reason = f"no MessagePack from here on: {error or type(error).__name__}"
+        if records:
+            self._intake.packed(bytes(self._tail[: end - self._begin]), records)
+            del self._tail[: end - self._begin]
+            self._begin = end
+        if too_large or len(self._tail) > LARGEST_RECORD:
+            self._intake.too_large()
+        elif reason:
             self._intake.broken(reason)
+        else:
+            return
+        self._lost = True
+        self._tail.clear()
 
     def finish(self) -> None:
-        if self._tail and not self._lost:
+        if self._tail:
             self._intake.broken(f"the connection ended inside a record, after {len(self._tail)} bytes of it")
-
-
-def single_record(data: bytes, layout: str, intake: Intake) -> None:
-    """Take a datagram or a request body: one record, or several lines."""
-    if not data:
-        return
-    if (guess_format(data) if layout == "auto" else layout) == "msgpack":
-        framer = _Packed(intake)
-        framer.feed(bytearray(data), len(data))
-        framer.finish()
-    elif data.endswith(b"\n"):
-        intake.lines(data)
-    elif b"\n" in data:
-        intake.lines(data + b"\n")
-    else:
-        intake.record(data, line=True)

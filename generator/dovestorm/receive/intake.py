@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from dovestorm.errors import DeliveryError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dovestorm.validate import Validator
 
 __all__ = ["Intake"]
 
 _NAME_BEGIN = b'{"event":"'
+_NAME_SIZE = 120
+_NAMES = 10_000
+"""More names than any catalog has: whoever sends nonsense does not fill the memory."""
 
 
 class Intake:
@@ -40,6 +45,8 @@ class Intake:
         """Whether records are needed themselves, and not just their number."""
         self.begun: float | None = None
         self.last: float | None = None
+        self.active: float | None = None
+        """When an event came, or a connection came or went."""
         self.failure: DeliveryError | None = None
         self.changed = threading.Condition()
         self._validator, self._write, self._keep, self._wanted = validator, write, keep, wanted
@@ -68,18 +75,18 @@ class Intake:
                     self._validator.feed_line(line)
                     self._name(line)
 
-    def record(self, data: bytes, *, line: bool) -> None:
-        """Take one record without a terminator; ``line`` says that it is text, which gets a newline where it is written."""
+    def record(self, data: bytes) -> None:
+        """Take one record of text without a newline; it gets one where it is written."""
         with self.changed:
             self._note(1, len(data))
-            self._put(data + b"\n" if line else data)
+            self._put(data + b"\n")
             if self._keep:
                 self.records.append(data)
-            if self._validator is not None and line:
+            if self._validator is not None:
                 self._validator.feed_line(data)
                 self._name(data)
 
-    def packed(self, data: bytes, records: list[Any]) -> None:
+    def packed(self, data: bytes, records: list[dict[Any, Any]]) -> None:
         """Take MessagePack records: their bytes together, and each decoded."""
         with self.changed:
             before = self.events
@@ -89,8 +96,7 @@ class Intake:
                 self.records.append(data)
             for number, record in enumerate(records if self._validator is not None else ()):
                 self._validator.feed_record(record, before + number + 1)  # type: ignore[union-attr]
-                if isinstance(record, dict):
-                    self.by_event[str(record.get("event", "?"))] += 1
+                self._count_name(str(record.get("event", "?")))
 
     def broken(self, reason: str) -> None:
         """Note bytes that are no record."""
@@ -113,15 +119,16 @@ class Intake:
         with self.changed:
             self.connections += max(difference, 0)
             self.open_connections += difference
+            self.active = time.monotonic()
             self.changed.notify_all()
 
-    def wait(self, ready: Any, timeout: float | None) -> bool:
+    def wait(self, ready: Callable[[], bool], timeout: float | None) -> bool:
         """Wait until ``ready()``; False when the time is up before."""
         with self.changed:
             return bool(self.changed.wait_for(ready, timeout))
 
     def _note(self, events: int, size: int) -> None:
-        self.last = time.monotonic()
+        self.last = self.active = time.monotonic()
         if self.begun is None:
             self.begun = self.last
         self.events += events
@@ -140,6 +147,10 @@ class Intake:
     def _name(self, line: bytes) -> None:
         if line.startswith(_NAME_BEGIN):
             end = line.find(b'"', len(_NAME_BEGIN))
-            self.by_event[line[len(_NAME_BEGIN) : end].decode("utf-8", "replace")] += 1
+            self._count_name(line[len(_NAME_BEGIN) : end].decode("utf-8", "replace"))
         elif line.startswith(b"event:"):
-            self.by_event[line[6:].partition(b"\t")[0].decode("utf-8", "replace")] += 1
+            self._count_name(line[6:].partition(b"\t")[0].decode("utf-8", "replace"))
+
+    def _count_name(self, name: str) -> None:
+        name = name[:_NAME_SIZE]
+        self.by_event[name if name in self.by_event or len(self.by_event) < _NAMES else "..."] += 1

@@ -43,15 +43,15 @@ def parse_place(url: str, *, public: bool = False) -> Place:
     Raises:
         UsageError: The URL cannot be used; the text says what would be right.
     """
-    scheme, colon, rest = url.partition(":")
+    given, colon, rest = url.partition(":")
+    scheme = given.lower()
     if not colon or scheme not in SCHEMES:
         hint = nearest(scheme, SCHEMES) or f", known are {', '.join(SCHEMES)}"
-        raise UsageError(f"{url}: no such place to listen at: '{scheme}'{hint}")
+        raise UsageError(f"{url}: no such place to listen at: '{given}'{hint}")
     if scheme in {"unix", "unixgram"}:
-        path = rest[2:] if rest.startswith("//") else rest
-        if not path:
-            raise UsageError(f"{url}: the socket's path is missing, such as {scheme}:/tmp/events.sock")
-        return Place(scheme, path=path)
+        return Place(scheme, path=_socket_path(url, scheme, rest))
+    if not rest.startswith("//"):
+        raise UsageError(f"{url}: '//' is missing after '{given}:', such as {scheme}://127.0.0.1:5170")
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -68,6 +68,17 @@ def parse_place(url: str, *, public: bool = False) -> Place:
         raise UsageError(f"{url}: a certificate is needed: {scheme}://HOST:PORT?cert=FILE&key=FILE")
     host = _host(url, parts.hostname or "127.0.0.1", public=public)
     return Place(scheme, host, port, certificate=query.get("cert", ""), key=query.get("key", query.get("cert", "")))
+
+
+def _socket_path(url: str, scheme: str, rest: str) -> str:
+    path = rest[2:] if rest.startswith("///") else rest
+    if path.startswith("//"):
+        raise UsageError(f"{url}: a socket's path has no host, such as {scheme}:/tmp/events.sock")
+    if not path:
+        raise UsageError(f"{url}: the socket's path is missing, such as {scheme}:/tmp/events.sock")
+    if "?" in path:
+        raise UsageError(f"{url}: there are no options here, and a path with '?' cannot be named by senders; such as {scheme}:/tmp/events.sock")
+    return path
 
 
 def _host(url: str, host: str, *, public: bool) -> str:

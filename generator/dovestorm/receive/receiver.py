@@ -15,11 +15,15 @@ from dovestorm.receive.servers import Server, make_server
 from dovestorm.receive.summary import Summary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
+    from dovestorm.validate import Report as ValidationReport
     from dovestorm.validate import Validator
 
 __all__ = ["Receiver"]
+
+_LOOK_S = 0.05
 
 
 class Receiver:
@@ -74,9 +78,18 @@ class Receiver:
         Raises:
             UsageError: The place is taken, or the file cannot be created.
         """
-        self._file = None if self._path is None else _create(self._path)
+        if self._server is not None:
+            raise DovestormError(f"{self.url}: the receiver is started already; make one receiver for each run")
+        # The file comes second: a place that is taken must not cost a file that another consumer has written.
+        server = make_server(self._place, self._format)
+        try:
+            self._file = None if self._path is None else _create(self._path)
+        except UsageError:
+            server.close()
+            raise
         self.intake = Intake(validator=self._validator, write=self._file, keep=self._keep, wanted=self._wanted)
-        self._server = make_server(self._place, self._format, self.intake)
+        server.start(self.intake)
+        self._server = server
         return self
 
     def stop(self) -> Summary:
@@ -90,26 +103,29 @@ class Receiver:
             if self._server is not None:
                 self._server.close()
             self._close_file()
-            self._summary = self.snapshot(url)
+            self._summary = self._look(url, self._validator.finish() if self._validator is not None else None)
         if self.intake.failure is not None:
             raise self.intake.failure
         return self._summary
 
-    def snapshot(self, url: str | None = None) -> Summary:
-        """What came so far; the validator's findings are complete only after ``stop``."""
+    def snapshot(self) -> Summary:
+        """What came so far; what the validator found is told by ``stop``."""
+        return self._look(self.url, None)
+
+    def _look(self, url: str, report: ValidationReport | None) -> Summary:
         intake = self.intake
-        seconds = 0.0 if intake.begun is None or intake.last is None else intake.last - intake.begun
-        return Summary(
-            url=url or self.url,
-            events=intake.events,
-            bytes=intake.bytes,
-            seconds=seconds,
-            connections=intake.connections,
-            truncated=intake.truncated,
-            oversized=intake.oversized,
-            by_event=dict(intake.by_event),
-            report=self._validator.finish() if self._validator is not None and url is not None else None,
-        )
+        with intake.changed:
+            return Summary(
+                url=url,
+                events=intake.events,
+                bytes=intake.bytes,
+                seconds=0.0 if intake.begun is None or intake.last is None else intake.last - intake.begun,
+                connections=intake.connections,
+                truncated=intake.truncated,
+                oversized=intake.oversized,
+                by_event=dict(intake.by_event),
+                report=report,
+            )
 
     def wait_for(self, count: int, *, timeout: float = 10.0) -> None:
         """Wait until ``count`` events have arrived.
@@ -120,23 +136,27 @@ class Receiver:
         if not self.intake.wait(lambda: self.intake.events >= count, timeout):
             raise DovestormError(f"{self.url}: {self.intake.events} of {count} events arrived within {timeout:g} s")
 
-    def wait_until_done(self, *, seconds: float | None = None, idle: float | None = None, once: bool = False) -> None:
-        """Wait until enough events have arrived, the time is up, or (after the first connection ended) nothing comes any more.
+    def wait_until_done(
+        self, *, seconds: float | None = None, idle: float | None = None, once: bool = False, stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Wait until enough events have arrived, or one of the ends that are asked for has come.
 
         Args:
             seconds: At most so long.
             idle: Stop when no connection is open and nothing has come for so long, once something has.
-            once: Stop when the first connection has ended.
+            once: Stop when a connection has come and all that came have ended.
+            stopped: Asked twenty times a second: whether to stop now.
         """
         intake, begin = self.intake, time.monotonic()
 
         def done() -> bool:
             now = time.monotonic()
-            ended = intake.connections > 0 and intake.open_connections == 0
-            still = idle is not None and intake.last is not None and intake.open_connections == 0 and now - intake.last >= idle
-            return intake.has_enough or (once and ended) or still or (seconds is not None and now - begin >= seconds)
+            is_alone = intake.open_connections == 0
+            ended = once and intake.connections > 0 and is_alone
+            still = idle is not None and intake.active is not None and is_alone and now - intake.active >= idle
+            return intake.has_enough or ended or still or (seconds is not None and now - begin >= seconds) or stopped()
 
-        while not intake.wait(done, 0.05):
+        while not intake.wait(done, _LOOK_S):
             pass
 
     def records(self) -> list[bytes]:
@@ -169,7 +189,7 @@ class Receiver:
         try:
             self._file.close()
         except OSError as error:
-            self.intake.failure = DeliveryError(f"{self._path}: {error.strerror or error}")
+            self.intake.failure = DeliveryError(f"{self._path}: what was received could not be written whole: {error.strerror or error}")
         self._file = None
 
 

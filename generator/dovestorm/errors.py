@@ -5,7 +5,6 @@ The command line prints the text of a ``DovestormError`` and exits with its ``ex
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,5 +68,7 @@ class ScenarioError(UsageError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Give ``", did you mean 'x'?"`` for the known name closest to ``word``, or an empty string."""
+    import difflib
+
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f", did you mean '{close[0]}'?" if close else ""

@@ -94,7 +94,7 @@ class Stream:
         left = self.limits.events
         if left == 0:
             return
-        for batch in self.machine().batches(length=self.window, reuse=reuse):
+        for batch in self.machine().batches(length=self.window, reuse=reuse, wanted=left):
             if left is not None and len(batch) >= left:
                 yield batch.head(left)
                 return

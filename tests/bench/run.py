@@ -79,7 +79,7 @@ def memory(*, quick: bool) -> list[Figure | Missing]:
         "Memory and users",
         [
             ("a million sessions alive", own.million_alive),
-            ("short and long run", lambda: own.short_and_long(events)),
+            ("short and long run", lambda: own.short_and_long(events // 5)),
             ("few and many users", lambda: own.few_and_many_users(events)),
         ],
     )

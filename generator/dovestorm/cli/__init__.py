@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -45,8 +46,7 @@ class _Lazy(click.Group):
         except click.UsageError as error:
             from dovestorm.errors import nearest
 
-            error.message = f"No such command '{args[0]}'{nearest(args[0], _COMMANDS)}"
-            raise
+            raise click.UsageError(f"No such command '{args[0]}'{nearest(args[0], _COMMANDS)}", error.ctx) from None
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
@@ -57,21 +57,34 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line: errors of ours are one message on standard error and an exit code, never a traceback."""
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        code = cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+        code = cli.main(prog_name="dovestorm", standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        code = 130
+        return 130
     except click.ClickException as error:
         error.show()
-        code = error.exit_code
+        return error.exit_code
     except DovestormError as error:
         click.echo(f"dovestorm: {error}", err=True)
-        code = error.exit_code
-    except BrokenPipeError:
-        # The reader of our output has gone, as with `| head`: nothing is wrong. Standard output must not be flushed again at exit.
-        import os
+        return error.exit_code
+    except SystemExit as error:
+        # So click ends when the reader of our output has gone, as with `| head`: nothing is wrong.
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        _let_go_of_output()
+        return 0
+    except OSError as error:
+        click.echo(f"dovestorm: {error.filename or 'standard output'}: {error.strerror or error}", err=True)
+        _let_go_of_output()
+        return 1
+    return code if isinstance(code, int) else 0
 
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+
+def _let_go_of_output() -> None:
+    """What is left in the buffer of standard output goes nowhere: another attempt to write it, at exit, would fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

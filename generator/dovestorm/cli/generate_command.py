@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dovestorm import registry
-from dovestorm.cli.units import DURATION, RATE, TIMESTAMP
+from dovestorm.cli.units import DURATION, FACTOR, RATE, TIMESTAMP, Name
 
 if TYPE_CHECKING:
     from dovestorm.stream import Stream
@@ -20,8 +20,8 @@ __all__ = ["command"]
 @click.command("generate")
 @click.argument("scenario")
 @click.option("--to", "targets", metavar="URL", multiple=True, help="Where to deliver; may be given more than once. Default: standard output.")
-@click.option("--format", "format_name", type=click.Choice(list(registry.FORMATS)), default="json", show_default=True, help="How events look.")
-@click.option("--time-format", type=click.Choice(["rfc3339", "unix"]), default="rfc3339", show_default=True, help="How times look.")
+@click.option("--format", "format_name", type=Name(list(registry.FORMATS)), default="json", show_default=True, help="How events look.")
+@click.option("--time-format", type=Name(["rfc3339", "unix"]), default="rfc3339", show_default=True, help="How times look.")
 @click.option("--dovecot", metavar="VERSION", help="The edition to emit, instead of the scenario's own.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same scenario, edition and seed: same bytes.")
 @click.option("--sessions", type=click.IntRange(min=0), help="Start so many sessions and let each end.")
@@ -30,16 +30,17 @@ __all__ = ["command"]
 @click.option("--shard", metavar="I/N", default="1/1", help="Every N-th session, from the I-th on; the N shards are exactly the whole.")
 @click.option("--start", type=TIMESTAMP, help="When the scenario begins, such as 2026-03-02T09:00:00Z, instead of its own start.")
 @click.option("--users", type=click.IntRange(min=1), help="How many users there are, instead of the scenario's own number.")
-@click.option("--scale", type=float, default=1.0, metavar="FACTOR", help="Multiply the arrival rate.")
+@click.option("--scale", type=FACTOR, default=1.0, metavar="FACTOR", help="Multiply the arrival rate.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work.")
 @click.option("--window", type=DURATION, hidden=True, help="Length of the machine's window; the bytes do not depend on it.")
-@click.option("--speed", type=float, metavar="FACTOR", help="Pace by scenario time: 1 is real time, 60 an hour a minute.")
+@click.option("--speed", type=FACTOR, metavar="FACTOR", help="Pace by scenario time: 1 is real time, 60 an hour a minute.")
 @click.option("--rate", type=RATE, help="Pace by events, such as 5000/s.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON (on standard error when events go to standard output).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary; errors are still told.")
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     *,
     scenario: str,
     targets: tuple[str, ...],

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import threading
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from dovestorm.cli.units import DURATION
+from dovestorm.cli.units import DURATION, Name
+from dovestorm.errors import DeliveryError, UsageError
 from dovestorm.receive.framing import FORMATS
 
 if TYPE_CHECKING:
-    from dovestorm.receive import Receiver, Summary
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from dovestorm.receive import Receiver
 
 __all__ = ["command"]
 
 
 @click.command("receive")
 @click.argument("url")
-@click.option("--format", "layout", type=click.Choice(FORMATS), default="auto", show_default=True, help="How events look; auto goes by the first byte.")
+@click.option("--format", "layout", type=Name(FORMATS), default="auto", show_default=True, help="How events look; auto goes by the first byte.")
 @click.option("--write", metavar="FILE", type=click.Path(dir_okay=False), help="Write what arrives, byte for byte; .gz and .zst are compressed.")
 @click.option("--validate", is_flag=True, help="Check every event and the order of events.")
 @click.option("--dovecot", metavar="VERSION", default="2.3.6", show_default=True, help="The edition to check against.")
-@click.option("--events", type=click.IntRange(min=0), help="Stop after so many events.")
+@click.option("--events", type=click.IntRange(min=0), help="Stop once so many events have come; fewer are an error.")
 @click.option("--for", "seconds", type=DURATION, help="Stop after so long, such as 10s.")
-@click.option("--idle", type=DURATION, help="Stop when no connection is open and nothing has come for so long.")
-@click.option("--once", is_flag=True, help="Stop when the first connection ends.")
+@click.option("--idle", type=DURATION, help="Stop when something has come, no connection is open, and nothing new has come for so long.")
+@click.option("--once", is_flag=True, help="Stop when all connections have ended, after the first has come.")
 @click.option("--public", is_flag=True, help="Allow an address that others can reach.")
 @click.option("--ready-file", metavar="FILE", type=click.Path(dir_okay=False), help="Write the URL there once we listen.")
 @click.option("--progress/--no-progress", default=None, help="Live figures on standard error; by default only on a terminal.")
@@ -38,6 +44,7 @@ __all__ = ["command"]
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     *,
     url: str,
     layout: str,
@@ -61,50 +68,98 @@ def command(
     """
     from dovestorm.receive import Receiver
 
+    if once and url.partition(":")[0] in {"udp", "unixgram"}:
+        raise click.UsageError("--once waits for the end of a connection, and datagrams have none: give --idle, --events or --for")
     validator = None
     if validate:
         from dovestorm import catalog
         from dovestorm.validate import Validator
 
-        validator = Validator(catalog.load(dovecot))
-    receiver = Receiver(url, format=layout, validator=validator, write=write, wanted=events, public=public).start()
-    if not quiet:
-        click.echo(f"listening on {receiver.url}", err=True)
-    if ready_file:
-        Path(ready_file).write_text(receiver.url + "\n")
-    show = not quiet and (sys.stderr.isatty() if progress is None else progress)
-    interrupted = _wait(receiver, seconds=seconds, idle=idle, once=once, show=show)
-    summary = receiver.stop()
-    if not quiet:
-        click.echo(json.dumps(summary.to_dict()) if as_json else summary.to_text())
-    ctx.exit(130 if interrupted else _exit_code(summary, events))
+        validator = Validator(catalog.load(dovecot), format=layout)
+    with _stopping() as stopping:
+        receiver = Receiver(url, format=layout, validator=validator, write=write, wanted=events, public=public).start()
+        try:
+            if ready_file:
+                _say_ready(Path(ready_file), receiver.url)
+            if not quiet:
+                click.echo(f"listening on {receiver.url}", err=True)
+            with _figures(receiver) if not quiet and (sys.stderr.isatty() if progress is None else progress) else nullcontext():
+                receiver.wait_until_done(seconds=_seconds(seconds), idle=_seconds(idle), once=once, stopped=stopping)
+        finally:
+            problem = _stop(receiver)
+        summary = receiver.summary
+        if not quiet:
+            click.echo(json.dumps(summary.to_dict()) if as_json else summary.to_text())
+        if problem:
+            click.echo(f"dovestorm: {problem}", err=True)
+        if events is not None and summary.events < events:
+            click.echo(f"dovestorm: only {summary.events:,} of {events:,} events came", err=True)
+            problem = "fewer"
+        ctx.exit(130 if stopping() else 0 if summary.sound and not problem else 1)
 
 
-def _exit_code(summary: Summary, wanted: int | None) -> int:
-    return 0 if summary.sound and (wanted is None or summary.events >= wanted) else 1
-
-
-def _wait(receiver: Receiver, *, seconds: int | None, idle: int | None, once: bool, show: bool) -> bool:
-    """Wait for the end; gives whether a signal brought it."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    ended = threading.Event()
-    reporter = threading.Thread(target=_report, args=(receiver, ended), daemon=True)
-    if show:
-        reporter.start()
+def _stop(receiver: Receiver) -> str:
+    """Stop; gives what went wrong with the file that is written, or an empty text."""
     try:
-        receiver.wait_until_done(seconds=_seconds(seconds), idle=_seconds(idle), once=once)
+        receiver.stop()
+    except DeliveryError as error:
+        return str(error)
     except KeyboardInterrupt:
-        return True
+        # A file that blocks, such as a named pipe that nobody reads, would hold up every orderly way out.
+        click.echo("interrupted", err=True)
+        os._exit(130)
+    return ""
+
+
+def _say_ready(path: Path, url: str) -> None:
+    """Write the URL so that whoever waits for the file finds it whole."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_text(url + "\n")
+            return
+        draft.write_text(url + "\n")
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
+        raise UsageError(f"{path}: the URL cannot be written there: {error.strerror or error}") from None
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], bool]]:
+    """Take the first SIGINT or SIGTERM as a wish to stop, and say whether it came; the next one interrupts whatever is going on."""
+    wished = False
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal wished
+        if wished:
+            raise KeyboardInterrupt
+        wished = True
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: wished
     finally:
-        signal.signal(signal.SIGTERM, previous)
-        ended.set()
-        if show:
-            reporter.join()
-    return False
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def _seconds(microseconds: int | None) -> float | None:
     return None if microseconds is None else microseconds / 1e6
+
+
+@contextmanager
+def _figures(receiver: Receiver) -> Iterator[None]:
+    """Tell every second how it goes."""
+    ended = threading.Event()
+    reporter = threading.Thread(target=_report, args=(receiver, ended), daemon=True)
+    reporter.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        reporter.join()
 
 
 def _report(receiver: Receiver, ended: threading.Event) -> None:

@@ -23,6 +23,16 @@ _END = Reg(-1)
 """Stands for the end time, which no field of a scenario can be."""
 
 
+_FITS = {
+    "integer": {Kind.INTEGER},
+    "timestamp": {Kind.TIMESTAMP},
+    "string": {Kind.TEXT, Kind.INTEGER, Kind.ADDRESS, Kind.SESSION},
+    "address": {Kind.ADDRESS, Kind.TEXT},
+    "list": {Kind.LIST},
+}
+"""Which kinds of value a field of each type takes."""
+
+
 @dataclass(slots=True)
 class Emission:
     """The record kinds of a program, each once, and the service that emits it."""
@@ -91,14 +101,7 @@ class Emission:
 
     @staticmethod
     def _check(event: Event, spec: Field, val: Val) -> None:
-        fits = {
-            "integer": {Kind.INTEGER},
-            "timestamp": {Kind.TIMESTAMP},
-            "string": {Kind.TEXT, Kind.INTEGER, Kind.ADDRESS, Kind.SESSION},
-            "address": {Kind.ADDRESS, Kind.TEXT},
-            "list": {Kind.LIST},
-        }[spec.type]
-        if val.kind is not Kind.NOTHING and val.kind not in fits:
+        if val.kind is not Kind.NOTHING and val.kind not in _FITS[spec.type]:
             message = f"field {spec.canonical} of {event.canonical} is a {spec.type}, but its value is of kind {val.kind.value}"
             raise ScenarioError([Fault("<scenario>", 1, 1, message)])
 

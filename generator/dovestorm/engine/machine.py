@@ -168,29 +168,32 @@ class Machine:
 
     # ------------------------------------------------------------ windows
 
-    def batches(self, *, length: int | None = None, reuse: bool = False) -> Iterator[Batch]:
+    def batches(self, *, length: int | None = None, reuse: bool = False, wanted: int | None = None) -> Iterator[Batch]:
         """Yield the stream, a window at a time.
 
         Args:
             length: Fixed window length in microseconds; by default windows adapt to hold about ``target`` events.
             reuse: Whether a batch is only good until the next one is asked for (its arrays are then used again).
+            wanted: How many events will be taken, when that is known: the last window is made no longer than needed.
         """
         arena = Arena()
-        step = length or self.first_length()
+        step = length or self.first_length(wanted)
         while (moment := self.next_moment()) is not None:
             end = max(self._window_end, moment) + step
             batch = self.window(end, arena)
             if not reuse:
                 arena = Arena()
+            wanted = None if wanted is None else wanted - len(batch)
             if length is None:
-                step = adapted(step, len(batch), self._target)
+                step = adapted(step, len(batch), self._target if wanted is None else min(self._target, max(wanted, 1) * 9 // 8 + 64))
             if len(batch):
                 yield batch
 
-    def first_length(self) -> int:
-        """Length of the first window in microseconds: a few hundred arrivals."""
+    def first_length(self, wanted: int | None = None) -> int:
+        """Length of the first window in microseconds: some thousand arrivals, fewer if fewer events are wanted, but at most a minute."""
         rate = max(self.program.scenario.arrivals.rate, 1e-6)
-        return int(min(max(256e6 / rate, 1e5), 6e7))
+        arrivals = 4096 if wanted is None else min(max(wanted // 8, 16), 4096)
+        return int(min(max(arrivals * 1e6 / rate, 1e5), 6e7))
 
     def next_moment(self) -> int | None:
         """The earliest moment at which something is still to happen; None when the stream is over."""
@@ -298,9 +301,11 @@ class Machine:
         step = self.program.steps[label]
         for first in range(0, len(sessions), _GROUP_MOST):
             group = Group(self._rows, arena, sessions[first : first + _GROUP_MOST])
-            frame: list[Any] = [None] * step.registers
-            for operation in step.operations:
-                operation(frame, group)
+            frame: list[Any] = []
+            for operations, registers in step.segments:
+                frame = [None] * registers
+                for operation in operations:
+                    operation(frame, group)
             self._leave(label, step.terminator, group.sessions, frame, end)
 
     def _leave(self, label: int, terminator: Terminator, sessions: NDArray[np.int64], frame: list[Any], end: int) -> None:

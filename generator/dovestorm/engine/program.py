@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,15 +30,19 @@ if TYPE_CHECKING:
 __all__ = ["Program", "Step", "compile_scenario"]
 
 _SPECIAL = 3
+_SHORT = 16
+"""A block of no more operations is repeated after each block that leads to it, rather than waited for."""
 _MOST_PASSES = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A block ready to run: callables in order, the size of its frame, and where its sessions go (not past the window if it parks)."""
+    """Blocks ready to run one after another, and where the sessions go after the last of them (not past the window if it parks).
 
-    operations: tuple[Callable[[Frame, Group], None], ...]
-    registers: int
+    Each segment is a block's operations and the size of its frame.
+    """
+
+    segments: tuple[tuple[tuple[Operation, ...], int], ...]
     terminator: Terminator
     parks: bool
 
@@ -80,7 +85,8 @@ def compile_scenario(scenario: model.Scenario, edition: Edition) -> Program:
     begin, end = _live(blocks)
     cell_of = _allot([*begin, *end])
     layout = Layout(edition.version, scenario.server.hostname, tuple(emission.kinds), tuple(emission.texts.items), tuple(emission.texts.shapes))
-    steps = tuple(_link(block, cell_of, needed) for block, needed in zip(blocks, end, strict=True))
+    linked = [_link(block, cell_of, needed) for block, needed in zip(blocks, end, strict=True)]
+    steps = tuple(_chain(linked, blocks))
     cells = max(cell_of.values()) + 1
     return Program(scenario, layout, steps, cells, tuple(emission.services), np.array(emission.service_of_kind, dtype=np.int64))
 
@@ -237,7 +243,26 @@ def _link(block: Block, cell_of: dict[int, int], needed: set[int]) -> Step:
                 operations.append(_write(cell_of[operation.cell], operation.operand))
         else:
             operations.append(operation)
-    return Step(tuple(operations), block.registers, block.terminator, block.parks)
+    return Step(((tuple(operations), block.registers),), block.terminator, block.parks)
+
+
+def _chain(steps: Sequence[Step], blocks: Sequence[Block]) -> Iterator[Step]:
+    """Let a block run on into the one that it leads to, where nothing else leads there or where that one is short.
+
+    Sessions then wait at fewer places, in larger groups. Way back to an earlier block is never taken like this, so that every loop still
+    has a place where sessions wait for their window.
+    """
+    arrivals = Counter(target for block in blocks for target in _targets(block.terminator))
+    for number, step in enumerate(steps):
+        segments, last, at = list(step.segments), step, number
+        while isinstance(last.terminator, Goto) and not last.parks and last.terminator.target > at:
+            at = last.terminator.target
+            following = steps[at]
+            if arrivals[at] > 1 and len(following.segments[0][0]) > _SHORT:
+                break
+            segments += following.segments
+            last = following
+        yield Step(tuple(segments), last.terminator, last.parks)
 
 
 def _read(register: int, cell: int) -> Operation:

@@ -42,8 +42,9 @@ class Reader:
         machine = stream.machine()
         self._first = machine.next_moment()
         self._end = stream.scenario.start
-        self._length = stream.window or machine.first_length()
+        self._length = stream.window or machine.first_length(stream.limits.events)
         self._measured = 0
+        self._settled = stream.window is not None
         self._lengths = [self._length] * PLANS
         self._taken = [0] * board.workers
         self._held: deque[int] = deque()
@@ -53,10 +54,9 @@ class Reader:
         board, left = self._board, self._stream.limits.events
         if self._first is None or left == 0:
             return
-        with board.condition:
-            for _ in range(SLOTS):
-                self._plan()
         window = 0
+        with board.condition:
+            self._plan_ahead(window, left)
         while board.ends[window % PLANS] != OVER:
             for block in self._window(window):
                 part = block if left is None or len(block) <= left else block.part(0, left)
@@ -67,19 +67,33 @@ class Reader:
                         return
             window += 1
             with board.condition:
-                self._plan()
+                self._plan_ahead(window, left)
 
-    def _plan(self) -> None:
-        """Announce the end of one more window, or that there are no more."""
+    def _plan_ahead(self, window: int, left: int | None) -> None:
+        """Announce windows ahead of the one that is read next, but not many more events than are wanted.
+
+        While the length is still being learnt, the next window waits for what the last one taught.
+        """
+        target = _TARGET * self._board.workers
+        self._adapt()
+        while True:
+            under_way = int(self._board.planned[0]) - window
+            rest = target if left is None else left - under_way * target
+            if under_way and (under_way >= (SLOTS if self._settled else 1) or rest <= 0):
+                return
+            self._plan(share=min(1.0, max(1.1 * rest / target, 0.01)) if self._settled else 1.0)
+
+    def _plan(self, *, share: float) -> None:
+        """Announce the end of one more window, or that there are no more; ``share`` of the usual length is enough."""
         board = self._board
         number = int(board.planned[0])
         upcoming = self._upcoming()
         if upcoming == OVER:
             board.ends[number % PLANS] = OVER
         else:
-            self._adapt()
-            self._end = max(self._end, upcoming) + self._length
-            self._lengths[number % PLANS] = self._length
+            length = self._length if self._stream.window else max(int(self._length * share), 1)
+            self._end = max(self._end, upcoming) + length
+            self._lengths[number % PLANS] = length
             board.ends[number % PLANS] = self._end
         board.planned[0] = number + 1
         board.condition.notify_all()
@@ -93,8 +107,10 @@ class Reader:
         """Learn from the windows rendered since the last plan."""
         board = self._board
         while self._stream.window is None and board.rendered[self._measured % board.workers] > self._measured // board.workers:
-            self._length = adapted(self._lengths[self._measured % PLANS], int(board.counts[self._measured % PLANS]), _TARGET)
+            before = self._length
+            self._length = adapted(self._lengths[self._measured % PLANS], int(board.counts[self._measured % PLANS]), _TARGET * board.workers)
             self._measured += 1
+            self._settled = self._length < 2 * before
 
     def _window(self, window: int) -> Iterator[Block]:
         board = self._board

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
+import time
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +22,11 @@ LARGEST_BODY = 64 << 20
 
 _LINE = 8192
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
-_LENGTH = re.compile(r"[0-9]{1,15}")
+_LENGTH = re.compile(r"[0-9]+")
+_DIGITS = 15
+_PIECE = 1 << 20
 _LINGER_S = 0.5
-_LINGER_BYTES = 2 * LARGEST_BODY
+_LINGER_TOTAL_S = 5.0
 
 
 def serve_requests(connection: socket.socket, take: Callable[[bytes], None], intake: Intake, is_closing: Callable[[], bool]) -> None:
@@ -36,116 +40,106 @@ def serve_requests(connection: socket.socket, take: Callable[[bytes], None], int
     """
     handler = _Handler.__new__(_Handler)
     handler.take, handler.intake, handler.is_closing = take, intake, is_closing
-    # The base class does all its work in its initialisation.
-    handler.__init__(connection, ("", 0), None)  # type: ignore[misc, arg-type]
+    # The base class does all its work in its initialisation; the server it asks for is never used.
+    handler.__init__(connection, ("", 0), None)  # type: ignore[misc]
+
+
+class _CutOffError(Exception):
+    """The connection ended inside a body; carries how much of it came."""
+
+
+class _RefusedError(Exception):
+    """A request that is not taken; carries the status and the reason."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 60
     wbufsize = 0
+    default_request_version = "HTTP/1.1"  # with the usual 0.9, the answer to an unreadable request would have no status
+    disable_nagle_algorithm = True
     take: Callable[[bytes], None]
     intake: Intake
     is_closing: Callable[[], bool]
     refused = False
 
-    def setup(self) -> None:
-        if self.request.family != socket.AF_UNIX:
-            self.disable_nagle_algorithm = True
-        super().setup()
-
     def do_POST(self) -> None:
         """Take the body, then answer."""
-        body = self._body()
-        if body is None:
-            return
-        self.take(body)
-        if self.is_closing():
+        try:
+            self._take_body()
+        except _RefusedError as error:
+            code, reason = error.args
+            if code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                self.intake.too_large()
+            self.send_error(code, reason)
+        except _CutOffError as error:
             self.close_connection = True
-        if self.intake.failure is not None:
-            self._refuse(507, "what was received can no longer be written")
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
+            if not self.is_closing():
+                self.intake.broken(f"the connection ended inside a body, after {error.args[0]} bytes of it")
 
     do_PUT = do_POST  # noqa: N815 - the name that the base class looks for
 
-    def _body(self) -> bytes | None:
-        if self.headers.get("Transfer-Encoding", "").strip().lower() == "chunked":
-            return self._chunks()
+    def _take_body(self) -> None:
+        chunked = self.headers.get("Transfer-Encoding", "").strip().lower() == "chunked"
+        self.take(self._chunks() if chunked else self._whole())
+        if self.intake.failure is not None:
+            raise _RefusedError(HTTPStatus.INSUFFICIENT_STORAGE, "what was received can no longer be written")
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Length", "0")
+        if self.is_closing():
+            self.send_header("Connection", "close")
+        self.end_headers()
+
+    def _whole(self) -> bytes:
         length = self.headers.get("Content-Length", "").strip()
         if not _LENGTH.fullmatch(length):
-            return self._refuse(413, "the body is too large") if length.isdecimal() else self._refuse(411, "a Content-Length is needed")
-        if int(length) > LARGEST_BODY:
-            return self._refuse(413, f"a body has at most {LARGEST_BODY} bytes")
+            raise _RefusedError(HTTPStatus.LENGTH_REQUIRED, "a Content-Length is needed")
         body = bytearray()
-        if self._read(body, int(length)):
-            return bytes(body)
-        return self._cut(f"{len(body)} of {length}")
-
-    def _chunks(self) -> bytes | None:
-        body = bytearray()
-        while True:
-            line = self._line()
-            if line is None:
-                return self._cut(len(body))
-            size_text = line.split(b";")[0].strip()
-            if not _CHUNK_SIZE.fullmatch(size_text):
-                return self._refuse(400, "a chunk's size is wrong")
-            size = int(size_text, 16)
-            if len(body) + size > LARGEST_BODY:
-                return self._refuse(413, f"a body has at most {LARGEST_BODY} bytes")
-            if not size:
-                break
-            if not self._read(body, size):
-                return self._cut(len(body))
-            line = self._line()
-            if line is None:
-                return self._cut(len(body))
-            if line.strip():
-                return self._refuse(400, "a chunk is longer than its size")
-        while (line := self._line()) is None or line.strip():
-            if line is None:
-                return self._cut(len(body))
+        self._read(body, int(length[-_DIGITS:]) if len(length.lstrip("0")) <= _DIGITS else LARGEST_BODY + 1)
         return bytes(body)
 
-    def _read(self, body: bytearray, size: int) -> bool:
-        """Add ``size`` bytes to ``body``; False when the connection ended before."""
-        left = size
-        while left:
-            try:
-                piece = self.rfile.read1(min(left, 1 << 20))  # type: ignore[attr-defined]
-            except OSError:
-                return False
-            if not piece:
-                return False
-            body += piece
-            left -= len(piece)
-        return True
+    def _chunks(self) -> bytes:
+        body = bytearray()
+        while size := self._chunk_size(body):
+            self._read(body, size)
+            if self._line(body).strip():
+                raise _RefusedError(HTTPStatus.BAD_REQUEST, "a chunk is longer than its size")
+        while self._line(body).strip():
+            pass  # Trailers mean nothing to us.
+        return bytes(body)
 
-    def _line(self) -> bytes | None:
-        """A line of the chunked framing; None when the connection ended before."""
+    def _chunk_size(self, body: bytearray) -> int:
+        text = self._line(body).split(b";")[0].strip()
+        if not _CHUNK_SIZE.fullmatch(text):
+            raise _RefusedError(HTTPStatus.BAD_REQUEST, "a chunk's size is wrong")
+        return int(text, 16)
+
+    def _read(self, body: bytearray, size: int) -> None:
+        """Add ``size`` bytes to the body."""
+        if len(body) + size > LARGEST_BODY:
+            raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {LARGEST_BODY} bytes")
+        end = len(body) + size
+        while len(body) < end:
+            try:
+                piece = self.rfile.read1(min(end - len(body), _PIECE))
+            except OSError:
+                piece = b""
+            if not piece:
+                raise _CutOffError(len(body))
+            body += piece
+
+    def _line(self, body: bytearray) -> bytes:
+        """A line of the chunks' framing."""
         try:
             line = self.rfile.readline(_LINE)
         except OSError:
-            return None
-        return line if line.endswith(b"\n") or len(line) == _LINE else None
-
-    def _cut(self, size: object) -> None:
-        self.close_connection = True
-        if not self.is_closing():
-            self.intake.broken(f"the connection ended inside a body, after {size} bytes of it")
-
-    def _refuse(self, code: int, reason: str) -> None:
-        if code == 413:
-            self.intake.too_large()
-        self.send_error(code, reason)
+            line = b""
+        if not line.endswith(b"\n") and len(line) < _LINE:
+            raise _CutOffError(len(body))
+        return line
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer, and let the connection end with it: what is still to come cannot be told apart."""
+        """Answer, and let the connection end with it: where the next request begins is not sure."""
         self.close_connection = self.refused = True
         with contextlib.suppress(OSError):
             super().send_error(code, message, explain)
@@ -158,11 +152,12 @@ class _Handler(BaseHTTPRequestHandler):
         super().finish()
 
     def _linger(self) -> None:
+        # An SSLSocket's own shutdown() would make the reads go on in plain text.
         socket.socket.shutdown(self.connection, socket.SHUT_WR)
         self.connection.settimeout(_LINGER_S)
-        left = _LINGER_BYTES
-        while left > 0 and not self.is_closing() and (piece := self.rfile.read1(1 << 16)):  # type: ignore[attr-defined]
-            left -= len(piece)
+        end = time.monotonic() + _LINGER_TOTAL_S
+        while time.monotonic() < end and not self.is_closing() and self.rfile.read1(_PIECE):
+            pass
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Requests are counted, not logged."""

@@ -43,6 +43,7 @@ class Intake:
         self.records: list[bytes] = []
         self.looks = validator is not None or keep or write is not None
         """Whether records are needed themselves, and not just their number."""
+        self.checks = validator is not None
         self.begun: float | None = None
         self.last: float | None = None
         self.active: float | None = None

@@ -66,7 +66,8 @@ def tls_context(place: Place) -> ssl.SSLContext | None:
         return None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(place.certificate, place.key, password="")  # noqa: S106 - so that OpenSSL does not ask at the terminal
+        # A passphrase is given so that OpenSSL does not ask for one at the terminal.
+        context.load_cert_chain(place.certificate, place.key, password="")
     except (OSError, ssl.SSLError) as error:
         raise UsageError(f"{place.scheme}: certificate {place.certificate} and key {place.key} cannot be used: {error}") from None
     return context

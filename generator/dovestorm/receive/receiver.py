@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Receiver"]
 
-_LOOK_S = 0.05
+_LOOK_S = 0.02
 
 
 class Receiver:
@@ -108,9 +108,10 @@ class Receiver:
             raise self.intake.failure
         return self._summary
 
-    def snapshot(self) -> Summary:
-        """What came so far; what the validator found is told by ``stop``."""
-        return self._look(self.url, None)
+    @property
+    def summary(self) -> Summary:
+        """What came: all of it after ``stop``, what came so far (and nothing of the validator's) before."""
+        return self._summary or self._look(self.url, None)
 
     def _look(self, url: str, report: ValidationReport | None) -> Summary:
         intake = self.intake
@@ -145,7 +146,7 @@ class Receiver:
             seconds: At most so long.
             idle: Stop when no connection is open and nothing has come for so long, once something has.
             once: Stop when a connection has come and all that came have ended.
-            stopped: Asked twenty times a second: whether to stop now.
+            stopped: Asked fifty times a second: whether to stop now.
         """
         intake, begin = self.intake, time.monotonic()
 
@@ -156,8 +157,9 @@ class Receiver:
             still = idle is not None and intake.active is not None and is_alone and now - intake.active >= idle
             return intake.has_enough or ended or still or (seconds is not None and now - begin >= seconds) or stopped()
 
-        while not intake.wait(done, _LOOK_S):
-            pass
+        # Without the intake's lock: whoever waits here stays able to stop, even when a file that is written blocks for good.
+        while not done():
+            time.sleep(_LOOK_S)
 
     def records(self) -> list[bytes]:
         """The records as they arrived, without terminators (for MessagePack: in the pieces in which they arrived)."""

@@ -14,6 +14,7 @@ from dovestorm.receive.framing import make_framer, single_record
 from dovestorm.receive.listening import bind, forget, tls_context
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from dovestorm.receive.intake import Intake
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["Server", "make_server"]
 
 _BUFFER = 1 << 20
+_CHECKED_BUFFER = 1 << 16
+"""Checking takes longer than counting; who waits for the intake, such as Ctrl-C, shall not wait for long."""
 _HANDSHAKE_S = 10.0
-_CLOSING_S = 0.3
+_CLOSING_S = 0.2
 """When a server is closed, what has arrived by then is still read for so long."""
 _BREATH_S = 0.05
 
@@ -101,13 +104,13 @@ class _Connections:
             self._thread.join()
         self._listener.close()
         self._bell.close()
+        forget(self._place)
         end = time.monotonic() + _CLOSING_S
         self._end_all(socket.SHUT_RD)
         self._join(end)
         self._hasty = True
         self._end_all(socket.SHUT_RDWR)
         self._join(None)
-        forget(self._place)
 
     def _accept_all(self, intake: Intake, serve: Callable[[socket.socket, Intake], None]) -> None:
         while self._bell.wait():
@@ -146,22 +149,20 @@ class _Connections:
                 self._open.pop(threading.current_thread(), None)
             intake.connected(-1)
 
-    def _secured(self, connection: socket.socket, context: object) -> socket.socket:
+    def _secured(self, connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
         with self._lock:
-            connection = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)  # type: ignore[attr-defined]
-            self._open[threading.current_thread()] = connection
+            secured = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            self._open[threading.current_thread()] = secured
         try:
-            if self._closing:
-                raise OSError
-            connection.do_handshake()  # type: ignore[attr-defined]
+            secured.do_handshake()
         except OSError:
-            connection.close()
+            secured.close()
             raise
-        return connection
+        return secured
 
     def _serve_stream(self, connection: socket.socket, intake: Intake) -> None:
         framer = make_framer(self._layout, intake)
-        buffer = bytearray(_BUFFER)
+        buffer = bytearray(_CHECKED_BUFFER if intake.checks else _BUFFER)
         connection.settimeout(None)
         try:
             while size := connection.recv_into(buffer):

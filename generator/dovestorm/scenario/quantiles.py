@@ -7,6 +7,7 @@ so that heavy tails stay but are finite. Only the standard library is used, so t
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from functools import cache, lru_cache
 from itertools import pairwise
 
@@ -42,14 +43,17 @@ def _exponentials() -> tuple[float, ...]:
     return tuple(-math.log1p(-chance) for chance in _chances(cut=True))
 
 
-def _exp(power: float) -> float:
-    return math.exp(power) if power < 700 else math.inf
+def _exps(powers: list[float]) -> list[float]:
+    """The exponentials of ascending powers, infinite from 700 on."""
+    finite = bisect_left(powers, 700)
+    return [*map(math.exp, powers[:finite]), *[math.inf] * (len(powers) - finite)]
 
 
 def _table(values: list[float], least: float, most: float) -> tuple[int, ...]:
     """Round ascending values within bounds."""
-    if least > -math.inf or most < math.inf:
-        values = [min(max(value, least), most) for value in values]
+    below, within = bisect_left(values, least), bisect_right(values, most)
+    if below or within < len(values):
+        values = [min(least, most)] * below + values[below:within] + [most] * (len(values) - max(below, within))
     if not -LARGEST < values[0] <= values[-1] < LARGEST:
         raise ValueError("its largest values leave 62 bits, give a bound with 'most'")
     return tuple(map(round, values))
@@ -63,7 +67,7 @@ def lognormal(median: float, at: float, chance: float, least: float = -math.inf,
     if median <= 0 or at < median:
         raise ValueError("a lognormal needs 0 < median <= p90 or p99")
     spread = math.log(at / median) / NormalDist().inv_cdf(chance)
-    return _table([median * _exp(spread * normal) for normal in _normals()], least, most)
+    return _table([median * power for power in _exps([spread * normal for normal in _normals()])], least, most)
 
 
 @lru_cache(maxsize=512)
@@ -79,7 +83,7 @@ def pareto(minimum: float, shape: float, least: float = -math.inf, most: float =
     """Give the Pareto distribution from ``minimum`` on; the smaller the ``shape``, the heavier the tail."""
     if minimum <= 0 or shape <= 0:
         raise ValueError("a pareto needs a minimum > 0 and a shape > 0")
-    return _table([minimum * _exp(time / shape) for time in _exponentials()], least, most)
+    return _table([minimum * power for power in _exps([time / shape for time in _exponentials()])], least, most)
 
 
 @lru_cache(maxsize=512)
@@ -102,13 +106,11 @@ def measured(chances: tuple[float, ...], values: tuple[float, ...], least: float
         raise ValueError("quantiles need two or more values that do not fall")
     if chances[0] != 0 or chances[-1] != 1 or any(a >= b for a, b in pairwise(chances)):
         raise ValueError("percentiles need to rise from 0 to 100")
-    found = []
-    left = 0
-    for chance in _chances(cut=False):
-        while chances[left + 1] < chance:
-            left += 1
-        part = (chance - chances[left]) / (chances[left + 1] - chances[left])
-        found.append(values[left] + (values[left + 1] - values[left]) * part)
+    steps = _chances(cut=False)
+    found = [values[0]]
+    for (low, high), (begin, end) in zip(pairwise(values), pairwise(chances), strict=True):
+        width, rise = end - begin, high - low
+        found += [low + rise * ((chance - begin) / width) for chance in steps[bisect_right(steps, begin) : bisect_right(steps, end)]]
     return _table(found, least, most)
 
 

@@ -1,0 +1,93 @@
+"""What importing costs: the package root and the pytest plugin load nothing heavy, and the public names are stable."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import dovestorm
+
+HEAVY = {"numpy", "yaml", "click", "faker", "locust", "gevent", "orjson", "zstandard", "msgpack"}
+NAMES = [
+    "CatalogError",
+    "DeliveryError",
+    "DovestormError",
+    "Event",
+    "Events",
+    "FormatError",
+    "InputError",
+    "ScenarioError",
+    "UsageError",
+    "__version__",
+    "generate",
+]
+
+
+def loaded_after(source: str) -> set[str]:
+    """The top-level modules, and all of ours, that a fresh Python has loaded after running ``source``."""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{source}\nimport sys; print(*sys.modules)"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    modules = set(done.stdout.split())
+    return {name.partition(".")[0] for name in modules} | {name for name in modules if name.startswith("dovestorm")}
+
+
+def test_the_public_names_are_stable() -> None:
+    assert dovestorm.__all__ == NAMES
+
+
+def test_dir_lists_the_public_names() -> None:
+    assert dir(dovestorm) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(dovestorm, name) is getattr(dovestorm, name)
+
+
+def test_what_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'dovestorm' has no attribute 'nothing'"):
+        dovestorm.nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_a_star_import_gives_the_public_names() -> None:
+    names: dict[str, object] = {}
+    exec("from dovestorm import *", names)  # noqa: S102
+    assert set(NAMES) <= set(names)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import dovestorm",
+        "import dovestorm; dir(dovestorm); dovestorm.__version__",
+        "import dovestorm; dovestorm.generate; dovestorm.Event; dovestorm.UsageError",
+        "from dovestorm import *",
+        "import dovestorm.pytest_plugin",
+    ],
+)
+def test_the_root_imports_nothing_heavy(source: str) -> None:
+    assert loaded_after(source) & HEAVY == set()
+
+
+def test_the_root_alone_loads_nothing_else_of_ours() -> None:
+    assert {name for name in loaded_after("import dovestorm") if name.startswith("dovestorm")} == {"dovestorm"}
+
+
+def test_a_heavy_import_is_found() -> None:
+    """The test can fail."""
+    assert "numpy" in loaded_after("import dovestorm.engine.machine")
+
+
+def test_help_needs_no_numpy() -> None:
+    """The top help, so that it comes at once."""
+    source = "import sys; sys.argv = ['dovestorm', '--help']\nfrom dovestorm.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
+    assert loaded_after(source) & (HEAVY - {"click"}) == set()
+
+
+def test_events_need_no_command_line_and_no_sinks() -> None:
+    loaded = loaded_after("import dovestorm; dovestorm.generate('imap-login', sessions=1).to_list()")
+    assert loaded & {"click", "faker", "locust", "gevent", "zstandard", "ssl", "dovestorm.sinks", "dovestorm.delivery", "dovestorm.cli"} == set()

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCK_BYTES", "BLOCK_RECORDS", "MOST_RECORD_BYTES", "Ring", "render_batch"]
 
-BLOCK_BYTES = 1 << 20
-BLOCK_RECORDS = 1 << 13
+BLOCK_BYTES = 1 << 21
+BLOCK_RECORDS = 1 << 14
 MOST_RECORD_BYTES = 1 << 22
 """No record is larger than this, however the work is shared out."""
 

@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 DOVESTORM = (sys.executable, "-m", "dovestorm")
 SCENARIO = "working-day"
 EVEN = "imap-login"
+EVENTS_A_SESSION = 14
 NS = 1_000_000_000
 REPEATS = 3
 
@@ -29,10 +30,10 @@ def processor() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
 
 
-def _generate(name: str, to: str, events: int, *options: str, cores: int | None = None, scenario: str = SCENARIO) -> Row:
+def _generate(name: str, to: str, *options: str | int, cores: int | None = None, scenario: str = SCENARIO) -> Row:
     """The whole command, from a cold start to its end; bytes are what its summary says it wrote."""
-    fixed = ["--events", str(events), "--seed", "7", "--format", "json", "--json"]
-    took = run([*DOVESTORM, "generate", scenario, *fixed, *options, "--to", to], cores=cores)
+    fixed = ["--seed", "7", "--format", "json", "--json", "--to", to]
+    took = run([*DOVESTORM, "generate", scenario, *fixed, *map(str, options)], cores=cores)
     (sink,) = json.loads(took.output)["sinks"]
     return Row(f"dovestorm, {name}", sink["written"], took.seconds, sink["written_bytes"], took.peak_mib)
 
@@ -45,7 +46,7 @@ def generate(path: str, events: int, *, workers: int, cores: int | None = None) 
     """To a file, whose size must be what was said, or to /dev/null."""
     file = Path(path)
     bound = "one core" if cores == 1 else _workers(workers)
-    row = _generate(f"{bound}, {'file' if file.parent.name != 'dev' else path}", path, events, "--workers", str(workers), cores=cores)
+    row = _generate(f"{bound}, {'file' if file.parent.name != 'dev' else path}", path, "--events", events, "--workers", workers, cores=cores)
     if file.is_file():
         size = file.stat().st_size
         file.unlink()
@@ -58,7 +59,7 @@ def generate(path: str, events: int, *, workers: int, cores: int | None = None) 
 def generate_tcp(events: int, *, workers: int) -> Row:
     """To a listener that discards, and counts."""
     with Discard() as consumer:
-        row = _generate(f"{_workers(workers)}, TCP", f"tcp://127.0.0.1:{consumer.port}", events, "--workers", str(workers))
+        row = _generate(f"{_workers(workers)}, TCP", f"tcp://127.0.0.1:{consumer.port}", "--events", events, "--workers", workers)
         received = consumer.received()
     if received != row.bytes:
         message = f"{row.bytes} bytes were reported, {received} arrived"
@@ -83,17 +84,17 @@ def million_alive() -> list[Figure]:
 def short_and_long(events: int) -> list[Figure]:
     """A run ten times as long. A working day's live sessions grow with the hour; those of ``imap-login``, which arrive evenly, do not."""
     figures = []
-    for scenario in (SCENARIO, EVEN):
-        short, long = (_generate("", "/dev/null", count, scenario=scenario).peak_mib for count in (events, events * 10))
-        figures.append(Figure(f"{scenario}, {events:,} events, peak memory", short, "MiB"))
-        figures.append(Figure(f"{scenario}, {events * 10:,} events, peak memory", long, "MiB", f"{long / short:.2f} x"))
+    for scenario, limit, count in ((SCENARIO, "events", events), (EVEN, "sessions", events // EVENTS_A_SESSION)):
+        short, long = (_generate("", "/dev/null", f"--{limit}", amount, scenario=scenario).peak_mib for amount in (count, count * 10))
+        figures.append(Figure(f"{scenario}, {count:,} {limit}, peak memory", short, "MiB"))
+        figures.append(Figure(f"{scenario}, {count * 10:,} {limit}, peak memory", long, "MiB", f"{long / short:.2f} x"))
     return figures
 
 
 def few_and_many_users(events: int) -> list[Figure]:
     figures = []
     for count in (1_000, 100_000_000):
-        rows = [_generate(f"{count:,} users", "/dev/null", events, "--users", str(count)) for _ in range(REPEATS)]
+        rows = [_generate(f"{count:,} users", "/dev/null", "--events", events, "--users", count) for _ in range(REPEATS)]
         figures.append(Figure(f"{count:,} users, best of {REPEATS}", max(row.events_per_s for row in rows), "events/s"))
         figures.append(Figure(f"{count:,} users, peak memory", max(row.peak_mib for row in rows), "MiB"))
     speed, memory = figures[2].value / figures[0].value, figures[3].value / figures[1].value

@@ -61,6 +61,7 @@ def main() -> None:
 
 
 def _run() -> int:
+    output = sys.stdout
     try:
         code = cli.main(prog_name="dovestorm", standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -72,9 +73,9 @@ def _run() -> int:
     except DovestormError as error:
         click.echo(f"dovestorm: {error}", err=True)
         return error.exit_code
-    except SystemExit as error:
-        # So click ends when the reader of our output has gone, as with `| head`: nothing is wrong.
-        if not isinstance(error.__context__, BrokenPipeError):
+    except SystemExit:
+        # When the reader of our output has gone, as with `| head`, click muffles the output and exits with 1; but nothing is wrong.
+        if sys.stdout is output:
             raise
         _let_go_of_output()
         return 0

@@ -148,6 +148,7 @@ class Machine:
         self.alive = 0
         """Sessions begun and not over."""
         self._seed = seed
+        self._rate = rate
         self._widths = np.array([kind.width for kind in program.layout.kinds], dtype=np.int64)
         self._until = until
         self._target = target
@@ -191,7 +192,7 @@ class Machine:
 
     def first_length(self, wanted: int | None = None) -> int:
         """Length of the first window in microseconds: some thousand arrivals, fewer if fewer events are wanted, but at most a minute."""
-        rate = max(self.program.scenario.arrivals.rate, 1e-6)
+        rate = max(self.program.scenario.arrivals.rate * self._rate, 1e-6)
         arrivals = 4096 if wanted is None else min(max(wanted // 8, 16), 4096)
         return int(min(max(arrivals * 1e6 / rate, 1e5), 6e7))
 

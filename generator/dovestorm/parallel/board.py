@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCKS", "OVER", "PLANS", "SLOTS", "Board", "CalledOffError", "SharedArena"]
 
-SLOTS = 4
+SLOTS = 3
 """Windows that may be under way at once."""
 PLANS = 64
 """How many windows' ends, counts and reports are remembered; more than can be under way."""
-BLOCKS = 12
+BLOCKS = 16
 """Rendered blocks that each worker may have out."""
 OVER = int(np.iinfo(np.int64).max)
 """The "end" that is announced after the last window, and a worker's report that it has nothing left to do."""
@@ -48,6 +48,7 @@ class Board:
         self.condition = condition
         self.workers = workers
         self.keep = keep
+        self.owner = os.getpid()
         shares = SLOTS * workers
         self._map = mmap.mmap(-1, self._carve(None, workers, shares))
         self._carve(np.frombuffer(self._map, dtype=np.int64), workers, shares)
@@ -63,6 +64,7 @@ class Board:
             return np.empty(0, dtype=np.int64) if flat is None else flat[used - size : used].reshape(shape)
 
         self.stop = cut(1)
+        self.waiting, self.reader_waits = cut(1), cut(1)
         self.planned = cut(1)
         self.ends = cut(PLANS)
         self.counts = cut(PLANS)
@@ -88,11 +90,17 @@ class Board:
         Raises:
             CalledOffError: The run is to stop, or the process that asked for it is gone.
         """
-        parent = os.getppid()
         while not ready():
+            self.waiting[0] += 1
             self.condition.wait(_PATIENCE_S)
-            if self.stop[0] or os.getppid() != parent:
+            self.waiting[0] -= 1
+            if self.stop[0] or os.getppid() != self.owner:
                 raise CalledOffError
+
+    def tell(self) -> None:
+        """Wake whoever waits, since something has changed; the caller holds the condition. Waking is dear, so it is done only when somebody waits."""
+        if self.waiting[0] or self.reader_waits[0]:
+            self.condition.notify_all()
 
     def call_off(self) -> None:
         """Tell every worker to stop."""

@@ -96,7 +96,7 @@ class Reader:
             self._lengths[number % PLANS] = length
             board.ends[number % PLANS] = self._end
         board.planned[0] = number + 1
-        board.condition.notify_all()
+        board.tell()
 
     def _upcoming(self) -> int:
         """The earliest moment at which any worker has something left to do, as of the last window that all of them simulated."""
@@ -119,7 +119,9 @@ class Reader:
             with board.condition:
                 while board.produced[worker] <= self._taken[worker] and board.rendered[worker] <= turn:
                     self._look()
+                    board.reader_waits[0] = 1
                     board.condition.wait(_LOOK_S)
+                    board.reader_waits[0] = 0
                 done = bool(board.rendered[worker] > turn)
                 # Once the window is done, the worker may have gone on to blocks of its next one: those are not for now.
                 ready = int(board.last_block[window % PLANS] if done else board.produced[worker])
@@ -136,7 +138,7 @@ class Reader:
         if len(self._held) > board.keep + 1:
             with board.condition:
                 board.released[self._held.popleft()] += 1
-                board.condition.notify_all()
+                board.tell()
         count, used = board.block_sizes[worker, at].tolist()
         data = memoryview(board.block_bytes[worker, at].view(np.uint8))[:used]
         due = board.block_due[worker, at, :count]

@@ -73,7 +73,10 @@ class _Worker:
         return self._can_render(turn) or (turn >= window if over else self._can_simulate(window))
 
     def _can_render(self, window: int) -> bool:
-        return bool((self._board.simulated > window).all())
+        """Windows are rendered one after another: who rendered ahead of its turn would soon wait for room, when it could simulate instead."""
+        board, before = self._board, window - 1
+        in_turn = before < 0 or board.rendered[before % board.workers] > before // board.workers
+        return bool(in_turn and (board.simulated > window).all())
 
     def _can_simulate(self, window: int) -> bool:
         board = self._board
@@ -101,7 +104,7 @@ class _Worker:
         with board.condition:
             board.reports[window % PLANS, self._number] = OVER if upcoming is None else upcoming
             board.simulated[self._number] += 1
-            board.condition.notify_all()
+            board.tell()
 
     def _file(self, window: int, worker: int) -> Path:
         return self._folder / f"{window}-{worker}.npz"
@@ -148,7 +151,7 @@ class _Worker:
             board.counts[window % PLANS] = len(batch)
             board.last_block[window % PLANS] = board.produced[self._number]
             board.rendered[self._number] += 1
-            board.condition.notify_all()
+            board.tell()
 
     def _block(self, batch: Batch, first: int, due: Any) -> int:
         board, number = self._board, self._number
@@ -170,5 +173,6 @@ class _Worker:
         with board.condition:
             board.block_sizes[number, at] = count, used
             board.produced[number] += 1
-            board.condition.notify_all()
+            if board.reader_waits[0]:
+                board.condition.notify_all()
         return count

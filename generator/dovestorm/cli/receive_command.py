@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @click.command("receive")
 @click.argument("url")
@@ -106,6 +108,12 @@ def _stop(receiver: Receiver) -> str:
         return str(error)
     except KeyboardInterrupt:
         # A file that blocks, such as a named pipe that nobody reads, would hold up every orderly way out.
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        scheme, _, path = receiver.url.partition(":")
+        if scheme in {"unix", "unixgram"}:
+            with suppress(OSError):
+                Path(path).unlink()
         click.echo("interrupted", err=True)
         os._exit(130)
     return ""
@@ -137,7 +145,7 @@ def _stopping() -> Iterator[Callable[[], bool]]:
             raise KeyboardInterrupt
         wished = True
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
         yield lambda: wished
     finally:

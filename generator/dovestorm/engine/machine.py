@@ -33,6 +33,7 @@ _NEVER = np.iinfo(np.int64).max
 _GROUP_MOST = 1 << 14
 """Larger groups are split: a group's arrays should stay in the processor's cache."""
 _TIE_BITS = 22
+_FEW = 3
 
 
 class Arena:
@@ -334,8 +335,16 @@ class Machine:
         if choice is None:
             self._wait(targets[0], sessions)
             return
-        for number, target in enumerate(targets):
-            self._wait(target, sessions[choice == number])
+        if len(targets) <= _FEW:
+            for number, target in enumerate(targets):
+                self._wait(target, sessions[choice == number])
+            return
+        # One stable sort of small numbers costs less than a comparison for each target.
+        sessions = sessions[choice.astype(np.uint16).argsort(kind="stable")]
+        begin = 0
+        for target, size in zip(targets, np.bincount(choice, minlength=len(targets)).tolist(), strict=True):
+            self._wait(target, sessions[begin : begin + size])
+            begin += size
 
     def _wait(self, label: int, sessions: NDArray[np.int64]) -> None:
         if len(sessions):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
-_TARGET = 1 << 17
+_TARGET = 1 << 18
 _LOOK_S = 0.25
 
 

@@ -364,10 +364,6 @@ def test_an_interrupt_between_two_paced_events(tmp_path):
     assert b"open loop, offered 0.0 events/s" in error
 
 
-DEAD_SLEEPER = "a worker or parent that is killed while it waits leaves multiprocessing's Condition.notify_all() of the others waiting for it"
-
-
-@pytest.mark.xfail(reason=DEAD_SLEEPER, strict=False)
 def test_workers_do_not_outlive_a_killed_parent(tmp_path):
     path = tmp_path / "events.json"
     with start(*ENDLESS, "--workers", "2", "--to", str(path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
@@ -376,7 +372,6 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path):
         wait_until(lambda: group_is_gone(process.pid), seconds=4)
 
 
-@pytest.mark.xfail(reason=DEAD_SLEEPER, strict=False, raises=subprocess.TimeoutExpired)
 def test_a_killed_worker_is_told(tmp_path):
     path = tmp_path / "events.json"
     with start(*ENDLESS, "--workers", "2", "--to", str(path)) as process:

@@ -47,7 +47,7 @@ def parallel_blocks(stream: Stream, format_name: str, *, time_format: str, worke
     # Compiled before the fork: faults are raised here, and the workers share the result.
     renderer = formats.renderer(format_name, stream.layout, time_format=time_format)
     context = multiprocessing.get_context("fork")
-    board = Board(context.Condition(), workers=workers, keep=keep)
+    board = Board(context.Lock(), workers=workers, keep=keep)
     with tempfile.TemporaryDirectory(prefix="dovestorm-") as folder:
         pipes = [context.Pipe(duplex=False) for _ in range(workers)]
         processes = [
@@ -65,11 +65,12 @@ def parallel_blocks(stream: Stream, format_name: str, *, time_format: str, worke
             for reader, writer in pipes:
                 reader.close()
                 writer.close()
+            board.close()
 
 
 def _dismiss(board: Board, processes: list[Any]) -> None:
     """End the workers at once: they hold nothing that is worth waiting for."""
-    board.call_off()
+    board.stop[0] = 1
     started = [process for process in processes if process.pid is not None]
     for process in started:
         process.kill()

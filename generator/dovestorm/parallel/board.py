@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
-from typing import TYPE_CHECKING, Any
+import select
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -29,7 +31,7 @@ OVER = int(np.iinfo(np.int64).max)
 
 _EVENTS = 1 << 19
 _INTEGERS = 1 << 23
-_PATIENCE_S = 1.0
+_PATIENCE_S = 0.25
 
 
 class CalledOffError(Exception):
@@ -37,15 +39,23 @@ class CalledOffError(Exception):
 
 
 class Board:
-    """Numbers and buffers in anonymous shared memory (pages that are never touched cost nothing), guarded by one condition.
+    """Numbers and buffers in anonymous shared memory, guarded by one lock.
+
+    Pages that are never touched cost nothing. Who waits is woken by a byte in a pipe of its own.
 
     Per worker: ``simulated`` and ``rendered`` count its windows, ``produced`` and ``released`` its blocks. ``ends`` holds the planned windows'
     ends, ``planned`` how many there are, ``counts`` the records of each window and ``last_block`` how many blocks its
     worker had produced with it, ``reports`` each worker's next moment after each window.
     """
 
-    def __init__(self, condition: Any, *, workers: int, keep: int) -> None:
-        self.condition = condition
+    def __init__(self, lock: Any, *, workers: int, keep: int) -> None:
+        self._lock = lock
+        self._bells = [os.pipe() for _ in range(workers + 1)]
+        for bell in self._bells:
+            for end in bell:
+                os.set_blocking(end, False)
+        self.look: Callable[[], None] = lambda: None
+        """What the asking process does while it waits: see whether the workers are well."""
         self.workers = workers
         self.keep = keep
         self.owner = os.getpid()
@@ -64,7 +74,7 @@ class Board:
             return np.empty(0, dtype=np.int64) if flat is None else flat[used - size : used].reshape(shape)
 
         self.stop = cut(1)
-        self.waiting, self.reader_waits = cut(1), cut(1)
+        self.waiting = cut(workers + 1)
         self.planned = cut(1)
         self.ends = cut(PLANS)
         self.counts = cut(PLANS)
@@ -84,30 +94,52 @@ class Board:
         """The place of one worker's part of a window."""
         return window % SLOTS * self.workers + worker
 
-    def wait(self, ready: Callable[[], bool]) -> None:
-        """Wait until something holds; the caller holds the condition.
+    def __enter__(self) -> Self:
+        """Take the lock that guards the numbers."""
+        while not self._lock.acquire(timeout=_PATIENCE_S):
+            self._look()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # It is not ours when a dead worker took it along and waiting for it was given up.
+        with contextlib.suppress(ValueError):
+            self._lock.release()
+
+    def wait(self, who: int, ready: Callable[[], bool]) -> None:
+        """Wait until something holds; the caller has the lock. ``who`` is the worker's number, or ``workers`` for the asking process.
 
         Raises:
-            CalledOffError: The run is to stop, or the process that asked for it is gone.
+            CalledOffError: In a worker: the run is to stop, or the process that asked for it is gone.
         """
         while not ready():
-            self.waiting[0] += 1
-            self.condition.wait(_PATIENCE_S)
-            self.waiting[0] -= 1
-            if self.stop[0] or os.getppid() != self.owner:
-                raise CalledOffError
+            self.waiting[who] = 1
+            self._lock.release()
+            try:
+                if select.select([self._bells[who][0]], [], [], _PATIENCE_S)[0]:
+                    os.read(self._bells[who][0], 512)
+                self._look()
+            finally:
+                self.__enter__()
+                self.waiting[who] = 0
 
     def tell(self) -> None:
-        """Wake whoever waits, since something has changed; the caller holds the condition. Waking is dear, so it is done only when somebody waits."""
-        if self.waiting[0] or self.reader_waits[0]:
-            self.condition.notify_all()
+        """Wake whoever waits, since something has changed; the caller has the lock. One that is dead keeps nobody from going on."""
+        for who in np.flatnonzero(self.waiting).tolist():
+            self.waiting[who] = 0
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                os.write(self._bells[who][1], b".")
 
-    def call_off(self) -> None:
-        """Tell every worker to stop."""
-        self.stop[0] = 1
-        if self.condition.acquire(timeout=0.2):
-            self.condition.notify_all()
-            self.condition.release()
+    def _look(self) -> None:
+        if os.getpid() == self.owner:
+            self.look()
+        elif self.stop[0] or os.getppid() != self.owner:
+            raise CalledOffError
+
+    def close(self) -> None:
+        """Give the bells back."""
+        for bell in self._bells:
+            for end in bell:
+                os.close(end)
 
 
 class SharedArena(Arena):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["Reader"]
 
 _TARGET = 1 << 18
-_LOOK_S = 0.25
 
 
 class Reader:
@@ -39,6 +38,7 @@ class Reader:
     def __init__(self, board: Board, stream: Stream, renderer: Renderer, processes: list[Any], pipes: list[Any]) -> None:
         self._board, self._stream, self._renderer = board, stream, renderer
         self._processes, self._pipes = processes, pipes
+        board.look = self._look
         machine = stream.machine()
         self._first = machine.next_moment()
         self._end = stream.scenario.start
@@ -55,7 +55,7 @@ class Reader:
         if self._first is None or left == 0:
             return
         window = 0
-        with board.condition:
+        with board:
             self._plan_ahead(window, left)
         while board.ends[window % PLANS] != OVER:
             for block in self._window(window):
@@ -66,7 +66,7 @@ class Reader:
                     if not left:
                         return
             window += 1
-            with board.condition:
+            with board:
                 self._plan_ahead(window, left)
 
     def _plan_ahead(self, window: int, left: int | None) -> None:
@@ -116,12 +116,8 @@ class Reader:
         board = self._board
         worker, turn = window % board.workers, window // board.workers
         while True:
-            with board.condition:
-                while board.produced[worker] <= self._taken[worker] and board.rendered[worker] <= turn:
-                    self._look()
-                    board.reader_waits[0] = 1
-                    board.condition.wait(_LOOK_S)
-                    board.reader_waits[0] = 0
+            with board:
+                board.wait(board.workers, lambda: bool(board.produced[worker] > self._taken[worker] or board.rendered[worker] > turn))
                 done = bool(board.rendered[worker] > turn)
                 # Once the window is done, the worker may have gone on to blocks of its next one: those are not for now.
                 ready = int(board.last_block[window % PLANS] if done else board.produced[worker])
@@ -136,7 +132,7 @@ class Reader:
         self._taken[worker] += 1
         self._held.append(worker)
         if len(self._held) > board.keep + 1:
-            with board.condition:
+            with board:
                 board.released[self._held.popleft()] += 1
                 board.tell()
         count, used = board.block_sizes[worker, at].tolist()

@@ -54,8 +54,8 @@ class _Worker:
         """Render when a window of ours is ready, else simulate ahead, else wait."""
         window, turn, over = 0, self._number, False
         while True:
-            with self._board.condition:
-                self._board.wait(partial(self._has_work, window, turn, over=over))
+            with self._board:
+                self._board.wait(self._number, partial(self._has_work, window, turn, over=over))
                 render = self._can_render(turn)
                 end = int(self._board.ends[window % PLANS])
             if render:
@@ -101,7 +101,7 @@ class _Worker:
                 column[:count] = values
             board.share_sizes[place] = count
         upcoming = self._machine.next_moment()
-        with board.condition:
+        with board:
             board.reports[window % PLANS, self._number] = OVER if upcoming is None else upcoming
             board.simulated[self._number] += 1
             board.tell()
@@ -147,7 +147,7 @@ class _Worker:
         first = 0
         while first < len(batch):
             first += self._block(batch, first, due)
-        with board.condition:
+        with board:
             board.counts[window % PLANS] = len(batch)
             board.last_block[window % PLANS] = board.produced[self._number]
             board.rendered[self._number] += 1
@@ -155,8 +155,8 @@ class _Worker:
 
     def _block(self, batch: Batch, first: int, due: Any) -> int:
         board, number = self._board, self._number
-        with board.condition:
-            board.wait(lambda: bool(board.produced[number] - board.released[number] < BLOCKS))
+        with board:
+            board.wait(number, lambda: bool(board.produced[number] - board.released[number] < BLOCKS))
             at = int(board.produced[number]) % BLOCKS
         ends = board.block_ends[number, at]
         room = board.block_bytes[number, at].view(np.uint8)
@@ -170,9 +170,8 @@ class _Worker:
                     raise
                 size = min(size * 2, MOST_RECORD_BYTES)
         board.block_due[number, at, :count] = due[first : first + count]
-        with board.condition:
+        with board:
             board.block_sizes[number, at] = count, used
             board.produced[number] += 1
-            if board.reader_waits[0]:
-                board.condition.notify_all()
+            board.tell()
         return count

@@ -286,7 +286,7 @@ def _microseconds(duration: str | timedelta) -> int:
         from dovestorm.scenario import units
 
         try:
-            number = int(units.number(duration.strip(), unit="duration"))
+            number = units.stretch(duration.strip())
         except ValueError as error:
             raise UsageError(f"duration: '{duration}': {error}") from None
     else:

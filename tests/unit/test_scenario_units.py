@@ -115,3 +115,10 @@ def test_version_guards_compare_numbers_not_texts(guard, holding):
 def test_other_guards_are_refused(guard):
     with pytest.raises(ValueError, match="a version guard"):
         units.version_matches(guard, "2.3.6")
+
+
+def test_a_stretch_names_its_unit():
+    assert units.stretch("10s") == 10_000_000
+    assert units.stretch("0") == 0
+    with pytest.raises(ValueError, match="the unit is missing: 10s for seconds"):
+        units.stretch("10")

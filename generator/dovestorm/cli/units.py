@@ -44,7 +44,7 @@ class Name(click.Choice[str]):
 
 
 def _duration(text: str) -> int:
-    duration = int(units.number(text, unit="duration"))
+    duration = units.stretch(text)
     if duration < 0:
         raise ValueError("a duration of 0 or more is needed")
     return duration

@@ -20,6 +20,7 @@ __all__ = [
     "network",
     "number",
     "rate",
+    "stretch",
     "time_of_day",
     "time_of_week",
     "version",
@@ -66,6 +67,14 @@ def number(text: str, *, unit: str = "") -> Fraction:
     if abs(value) >= LARGEST:
         raise ValueError("a smaller number is needed, this one leaves 62 bits")
     return value
+
+
+def stretch(text: str) -> int:
+    """Give a duration in microseconds for which a person must name the unit: a bare 10 could mean anything; 0 is 0 in every unit."""
+    value = number(text, unit="duration")
+    if value and not text[-1:].isalpha():
+        raise ValueError(f"the unit is missing: {text}s for seconds, {text}min for minutes")
+    return int(value)
 
 
 def _wanted(unit: str) -> str:

@@ -243,6 +243,25 @@ def test_stop_does_not_wait_for_a_handshake(scheme, places):
         assert time.monotonic() - begin < 0.9
 
 
+@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("scheme", ["tcp", "udp", "http"])
+def test_records_are_one_each_and_events_are_decoded(scheme, format_name, places):
+    """Law: whatever the format, as many records and decoded events are kept as were sent."""
+    records = real_records(format_name)
+    with Receiver(places.listen(scheme), keep=True) as receiver:
+        sink = places.sink(receiver, "batch=7" if scheme == "http" and format_name != "msgpack" else "")
+        sink.open()
+        sink.write(make_block(records, newline=format_name != "msgpack"))
+        sink.close()
+        receiver.wait_for(len(records))
+    assert receiver.records() == records
+    expected = [json.loads(record) for record in real_records("json")]
+    for event, wanted in zip(receiver.events(), expected, strict=True):
+        if format_name == "tab-text":
+            wanted["fields"] = {name: str(value) for name, value in wanted["fields"].items()}
+        assert event == wanted
+
+
 # ------------------------------------------------------------ streams
 
 
@@ -387,6 +406,53 @@ def test_plain_bytes_to_a_secure_place_are_no_event(scheme, places):
         sink.close()
         receiver.wait_for(3)
     assert (receiver.summary.events, receiver.summary.connections) == (3, 2)
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_many_newlines_in_one_read_are_counted_and_written_like_few(looks, places, tmp_path):
+    """Law: how much a read brings changes neither the count nor the bytes that are written."""
+    data = b"".join(b"x" * (number % 700) + b"\n" for number in range(9000))
+    written = tmp_path / "written" if looks else None
+    with Receiver(places.listen("unix"), write=written) as receiver:
+        with places.connect(receiver) as client:
+            client.sendall(data + b"rest")
+            end_stream(client)
+        wait_until(lambda: receiver.intake.open_connections == 0, receiver)
+    assert (receiver.summary.events, receiver.summary.bytes, receiver.summary.truncated) == (9000, len(data), 1)
+    assert written is None or written.read_bytes() == data
+
+
+@pytest.mark.parametrize("scheme", ["udp", "unixgram"])
+def test_a_datagram_that_the_system_cuts_is_told(scheme, places, monkeypatch):
+    """Law: a datagram larger than our buffer loses its end; that is counted, and no event is made of the beginning."""
+    monkeypatch.setattr("dovestorm.receive.servers._BUFFER", 100)
+    with Receiver(places.listen(scheme), keep=True) as receiver:
+        sink = places.sink(receiver)
+        sink.open()
+        sink.write(make_block([b"x" * 99, b"y" * 100, b"z" * 101, b"end"]))
+        sink.close()
+        receiver.wait_for(3)
+    assert receiver.records() == [b"x" * 99, b"y" * 100, b"end"]
+    assert (receiver.summary.oversized, receiver.summary.sound) == (1, False)
+
+
+def test_a_connection_that_gets_no_thread_is_closed_and_the_next_served(places, monkeypatch):
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name != "dovestorm-connection":
+            return start(thread)
+        monkeypatch.setattr(threading.Thread, "start", start)
+        raise RuntimeError("can't start new thread")
+
+    with Receiver(places.listen("tcp")) as receiver:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        with socket.create_connection(address(receiver), timeout=PATIENCE_S) as client:
+            assert client.recv(1) == b""
+        with places.connect(receiver) as client:
+            client.sendall(b"{}\n")
+            receiver.wait_for(1)
+    assert (receiver.summary.events, receiver.summary.connections, receiver.intake.open_connections) == (1, 2, 0)
 
 
 # ------------------------------------------------------------ HTTP
@@ -573,6 +639,24 @@ def test_a_file_in_the_sockets_way_is_kept(scheme, places):
     assert places.socket.read_text() == "mine"
 
 
+@pytest.mark.parametrize("scheme", ["unix", "unixgram"])
+def test_what_has_taken_our_sockets_path_is_not_ours_to_remove(scheme, places):
+    """Law: a consumer removes the socket file that it made, never the one, or the file, that came to its path later."""
+    with Receiver(places.listen(scheme)) as first:
+        places.socket.unlink()
+        with Receiver(places.listen(scheme)) as second:
+            first.stop()
+            assert places.socket.is_socket()
+            sink = places.sink(second)
+            sink.open()
+            sink.write(make_block(numbered(0, 1)))
+            sink.close()
+            second.wait_for(1)
+            places.socket.unlink()
+            places.socket.write_text("mine")
+    assert places.socket.read_text() == "mine"
+
+
 @pytest.mark.parametrize("path", ["/no/such/folder/x.sock", "/tmp/" + "long" * 40])
 def test_a_socket_that_cannot_be_made_is_told(path):
     with pytest.raises(UsageError, match="cannot listen there"):
@@ -682,6 +766,25 @@ def test_command_counts_what_is_short(tmp_path):
     assert code == 1
     assert "2 events" in out
     assert "only 2 of 5 events came" in err
+
+
+@pytest.mark.parametrize("data", [b'{"n":1}\n', b'{"n":1}\n{"n'])
+def test_command_quiet_still_gives_the_json_that_was_asked_for(data, tmp_path):
+    with Command("tcp://:0", "--once", "--quiet", "--json", folder=tmp_path) as command:
+        with command.connect() as client:
+            client.sendall(data)
+        code, out, err = command.end()
+    summary = json.loads(out)
+    assert (code, summary["events"], err) == (summary["truncated"], 1, "")
+
+
+def test_command_quiet_says_why_it_fails(tmp_path):
+    with Command("tcp://:0", "--once", "--quiet", folder=tmp_path) as command:
+        with command.connect() as client:
+            client.sendall(b'{"n":1}\n{"n')
+        code, out, err = command.end()
+    assert (code, out) == (1, "")
+    assert "truncated 1" in err
 
 
 def test_command_ends_with_enough_events_though_more_would_come(tmp_path):

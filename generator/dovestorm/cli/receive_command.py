@@ -42,7 +42,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @click.option("--ready-file", metavar="FILE", type=click.Path(dir_okay=False), help="Write the URL there once we listen.")
 @click.option("--progress/--no-progress", default=None, help="Live figures on standard error; by default only on a terminal.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
-@click.option("--quiet", "-q", is_flag=True, help="Print nothing but errors.")
+@click.option("--quiet", "-q", is_flag=True, help="No live figures, and no summary in text unless something is wrong.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -90,14 +90,15 @@ def command(
         finally:
             problem = _stop(receiver)
         summary = receiver.summary
-        if not quiet:
-            click.echo(json.dumps(summary.to_dict()) if as_json else summary.to_text())
-        if problem:
-            click.echo(f"dovestorm: {problem}", err=True)
-        if events is not None and summary.events < events:
-            click.echo(f"dovestorm: only {summary.events:,} of {events:,} events came", err=True)
-            problem = "fewer"
-        ctx.exit(130 if stopping() else 0 if summary.sound and not problem else 1)
+        fewer = "" if events is None or summary.events >= events else f"only {summary.events:,} of {events:,} events came"
+        code = 130 if stopping() else 0 if summary.sound and not problem and not fewer else 1
+        if as_json:
+            click.echo(json.dumps(summary.to_dict()))
+        elif not quiet or code:
+            click.echo(summary.to_text(), err=quiet)
+        for told in filter(None, (problem, fewer)):
+            click.echo(f"dovestorm: {told}", err=True)
+        ctx.exit(code)
 
 
 def _stop(receiver: Receiver) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from dovestorm.receive.newlines import count_newlines
+
 if TYPE_CHECKING:
     from dovestorm.receive.intake import Intake
 
@@ -90,19 +92,19 @@ class _Lines:
         if last < 0:
             self._hold(buffer, 0, size)
             return
-        count = buffer.count(b"\n", 0, last + 1)
         begin = 0
         first = buffer.find(b"\n", 0, size)
         if self._tail_size + first > LARGEST_RECORD:
             self._intake.too_large()
-            begin, count = first + 1, count - 1
+            begin = first + 1
             self._tail_size = 0
             self._tail.clear()
-        if self._intake.looks:
-            if begin <= last:
-                self._intake.lines(bytes(self._tail) + bytes(buffer[begin : last + 1]))
-        elif count:
-            self._intake.count(count, self._tail_size + last + 1 - begin)
+        if begin <= last:
+            if self._intake.looks:
+                with memoryview(buffer) as view:
+                    self._intake.lines(b"".join((self._tail, view[begin : last + 1])))
+            else:
+                self._intake.count(count_newlines(buffer, begin, last + 1), self._tail_size + last + 1 - begin)
         self._tail_size = 0
         self._tail.clear()
         self._hold(buffer, last + 1, size)
@@ -153,7 +155,8 @@ class _Packed:
         if self._lost:
             return
         records: list[Any] = []
-        end, reason, too_large = self._begin, "", False
+        ends: list[int] = []
+        reason, too_large = "", False
         self._tail += buffer[:size]
         try:
             self._unpacker.feed(buffer[:size])
@@ -162,15 +165,15 @@ class _Packed:
                     reason = f"no map but {type(record).__name__}: no MessagePack events from here on"
                     break
                 records.append(record)
-                end = self._unpacker.tell()
+                ends.append(self._unpacker.tell() - self._begin)
         except self._full:
             too_large = True
         except self._errors as error:
             reason = f"no MessagePack from here on: {error or type(error).__name__}"
         if records:
-            self._intake.packed(bytes(self._tail[: end - self._begin]), records)
-            del self._tail[: end - self._begin]
-            self._begin = end
+            self._intake.packed(bytes(self._tail[: ends[-1]]), records, ends)
+            del self._tail[: ends[-1]]
+            self._begin += ends[-1]
         if too_large or len(self._tail) > LARGEST_RECORD:
             self._intake.too_large()
         elif reason:

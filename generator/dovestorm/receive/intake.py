@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dovestorm.errors import DeliveryError
+from dovestorm.receive.newlines import count_newlines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,10 +67,12 @@ class Intake:
     def lines(self, data: bytes) -> None:
         """Take whole lines, each with its newline."""
         with self.changed:
+            self._note(count_newlines(data, 0, len(data)), len(data))
+            self._put(data)
+            if not self._keep and self._validator is None:
+                return
             lines = data.split(b"\n")
             lines.pop()
-            self._note(len(lines), len(data))
-            self._put(data)
             if self._keep:
                 self.records.extend(lines)
             if self._validator is not None:
@@ -87,14 +91,14 @@ class Intake:
                 self._validator.feed_line(data)
                 self._name(data)
 
-    def packed(self, data: bytes, records: list[dict[Any, Any]]) -> None:
-        """Take MessagePack records: their bytes together, and each decoded."""
+    def packed(self, data: bytes, records: list[dict[Any, Any]], ends: list[int]) -> None:
+        """Take MessagePack records: their bytes together, each decoded, and where in the bytes each ends."""
         with self.changed:
             before = self.events
             self._note(len(records), len(data))
             self._put(data)
             if self._keep:
-                self.records.append(data)
+                self.records.extend(data[begin:end] for begin, end in pairwise((0, *ends)))
             for number, record in enumerate(records if self._validator is not None else ()):
                 self._validator.feed_record(record, before + number + 1)  # type: ignore[union-attr]
                 self._count_name(str(record.get("event", "?")))

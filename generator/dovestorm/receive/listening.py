@@ -15,7 +15,7 @@ from dovestorm.errors import UsageError
 if TYPE_CHECKING:
     from dovestorm.receive.place import Place
 
-__all__ = ["bind", "forget", "tls_context"]
+__all__ = ["bind", "forget", "identity", "tls_context"]
 
 _BACKLOG = 256
 _DATAGRAM_ROOM = 8 << 20
@@ -33,25 +33,38 @@ def bind(place: Place) -> socket.socket:
         _clear_stale(place, kind)
     family = socket.AF_UNIX if place.path else socket.AF_INET6 if ":" in place.host else socket.AF_INET
     listener = socket.socket(family, kind)
-    bound = False
+    mark = None
     try:
         _prepare(listener, is_datagram=is_datagram, is_unix=bool(place.path))
         listener.bind(place.path or (place.host, place.port))
-        bound = True
+        mark = identity(place)
         if not is_datagram:
             listener.listen(_BACKLOG)
     except OSError as error:
+        forget(place, mark)
         listener.close()
-        if bound:
-            forget(place)
         hint = "" if place.path else "; choose another port (0 takes a free one)"
         raise UsageError(f"{place.url(place.port)}: cannot listen there: {error.strerror or error}{hint}") from None
     return listener
 
 
-def forget(place: Place) -> None:
-    """Remove the socket file of a place that we listened at."""
-    if place.path:
+def identity(place: Place) -> tuple[int, int] | None:
+    """What tells the socket file of a place from one that takes its path later; None where there is no file."""
+    if not place.path:
+        return None
+    try:
+        found = os.lstat(place.path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def forget(place: Place, mark: tuple[int, int] | None) -> None:
+    """Remove the socket file that we bound, unless its path belongs to another file by now.
+
+    It must come before the socket is closed: until then no other file can get our mark, and nobody takes the path for a stale one.
+    """
+    if mark is not None and identity(place) == mark:
         with contextlib.suppress(OSError):
             os.unlink(place.path)  # noqa: PTH108 - a socket's path is a plain string
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, cast
 
 from dovestorm.errors import DeliveryError, DovestormError, UsageError
+from dovestorm.receive.decoding import decode
 from dovestorm.receive.framing import FORMATS
 from dovestorm.receive.intake import Intake
 from dovestorm.receive.place import parse_place
@@ -162,22 +162,25 @@ class Receiver:
             time.sleep(_LOOK_S)
 
     def records(self) -> list[bytes]:
-        """The records as they arrived, without terminators (for MessagePack: in the pieces in which they arrived)."""
+        """The records as they arrived, one each, without terminators."""
         with self.intake.changed:
             return list(self.intake.records)
 
     def events(self) -> list[dict[str, Any]]:
-        """The JSON records, parsed.
+        """The records, decoded; in tab-text every value is a text.
 
         Raises:
-            DovestormError: The receiver does not keep records, or one of them is no JSON.
+            DovestormError: The receiver does not keep records, or one of them holds no event.
         """
         if not self._keep:
             raise DovestormError("the receiver keeps no records: make it with keep=True")
-        try:
-            return [json.loads(record) for record in self.records()]
-        except ValueError as error:
-            raise DovestormError(f"{self.url}: a record is no JSON: {error}") from None
+        events: list[dict[str, Any]] = []
+        for record in self.records():
+            try:
+                events.append(decode(record, self._format))
+            except ValueError as error:
+                raise DovestormError(f"{self.url}: record {len(events) + 1} is {error}") from None
+        return events
 
     def __enter__(self) -> Self:
         return self.start()

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from dovestorm.receive.framing import make_framer, single_record
-from dovestorm.receive.listening import bind, forget, tls_context
+from dovestorm.receive.listening import bind, forget, identity, tls_context
 
 if TYPE_CHECKING:
     import ssl
@@ -84,6 +84,7 @@ class _Connections:
         self._place, self._layout = place, layout
         self._context = tls_context(place)
         self._listener = bind(place)
+        self._mark = identity(place)
         self._listener.setblocking(False)
         self.port = 0 if place.path else self._listener.getsockname()[1]
         self._bell = _Bell(self._listener)
@@ -99,12 +100,12 @@ class _Connections:
 
     def close(self) -> None:
         self._closing = True
+        forget(self._place, self._mark)
         self._bell.ring()
         if self._thread is not None:
             self._thread.join()
         self._listener.close()
         self._bell.close()
-        forget(self._place)
         end = time.monotonic() + _CLOSING_S
         self._end_all(socket.SHUT_RD)
         self._join(end)
@@ -131,8 +132,20 @@ class _Connections:
         with self._lock:
             self._open[thread] = connection
         intake.connected(1)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            # The system gives no more threads: whoever called sees the connection end, and others still come.
+            self._drop(thread, connection, intake)
+            time.sleep(_BREATH_S)
         return True
+
+    def _drop(self, thread: threading.Thread, connection: socket.socket, intake: Intake) -> None:
+        with self._lock:
+            # Not before: nobody may shut down a descriptor that has gone to someone else.
+            connection.close()
+            self._open.pop(thread, None)
+        intake.connected(-1)
 
     def _serve(self, connection: socket.socket, intake: Intake, serve: Callable[[socket.socket, Intake], None]) -> None:
         try:
@@ -143,11 +156,7 @@ class _Connections:
         except (OSError, ValueError):
             pass  # A connection that breaks is over like any other; what it cut off has been counted.
         finally:
-            with self._lock:
-                # Not before: nobody may shut down a descriptor that has gone to someone else.
-                connection.close()
-                self._open.pop(threading.current_thread(), None)
-            intake.connected(-1)
+            self._drop(threading.current_thread(), connection, intake)
 
     def _secured(self, connection: socket.socket, context: ssl.SSLContext) -> socket.socket:
         with self._lock:
@@ -197,6 +206,7 @@ class _Datagrams:
     def __init__(self, place: Place, layout: str) -> None:
         self._place, self._layout = place, layout
         self._socket = bind(place)
+        self._mark = identity(place)
         self._socket.setblocking(False)
         self.port = 0 if place.path else self._socket.getsockname()[1]
         self._bell = _Bell(self._socket)
@@ -207,12 +217,12 @@ class _Datagrams:
         self._thread.start()
 
     def close(self) -> None:
+        forget(self._place, self._mark)
         self._bell.ring()
         if self._thread is not None:
             self._thread.join()
         self._socket.close()
         self._bell.close()
-        forget(self._place)
 
     def _read_all(self, intake: Intake) -> None:
         buffer = bytearray(_BUFFER)
@@ -224,8 +234,11 @@ class _Datagrams:
 
     def _read(self, buffer: bytearray, intake: Intake) -> bool:
         try:
-            size = self._socket.recv_into(buffer)
+            size = self._socket.recv_into(buffer, 0, socket.MSG_TRUNC)  # the size that was sent, even where the buffer is smaller
         except OSError:
             return False
+        if size > len(buffer):
+            intake.too_large()
+            return True
         single_record(bytes(buffer[:size]), self._layout, intake)
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -161,8 +162,8 @@ def open_stream(
     from dovestorm import scenario as scenarios
     from dovestorm.scenario.model import Scenario as Model
 
-    if not rate > 0:
-        raise UsageError(f"rate factor: {rate}, must be > 0")
+    if not 0 < rate < math.inf:
+        raise UsageError(f"rate factor: {rate}, must be a number above 0")
     if window is not None and window < 1:
         raise UsageError(f"window: {window} microseconds, must be 1 or more")
     loaded = scenario if isinstance(scenario, Model) else scenarios.load(scenario, dovecot=dovecot, overrides=overrides)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dovestorm.batch import ABSENT
+from dovestorm.errors import UsageError
 from dovestorm.stream import Limits, open_stream
 
 
@@ -137,3 +138,9 @@ def test_running_totals_add_up():
 
 def test_absent_is_no_number_that_arithmetic_makes():
     assert ABSENT == -(2**63)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan")])
+def test_a_rate_factor_that_cannot_be_is_refused(rate):
+    with pytest.raises(UsageError, match="must be a number above 0"):
+        open_stream("imap-login", rate=rate)

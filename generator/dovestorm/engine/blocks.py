@@ -1,31 +1,46 @@
-"""Straight-line pieces of a program: what a group of sessions does together before it parts.
+"""Straight-line pieces of a program: what sessions do before they may part.
 
-A block is a list of operations on *registers* (one array of the group's length each, or a plain integer for a constant) that reads session
-*cells* at most once each and writes back only what later blocks read. Registers live as long as the block runs.
+A block is a list of instructions on *registers* (one number for each session, or a constant) that reads session *cells* at most once each and
+writes back only what later blocks read. Registers live as long as the block.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dovestorm.hashing import GAMMA
+from dovestorm.kernel.instructions import MEANINGS, Code
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
-    from dovestorm.engine.machine import Group
-
-__all__ = ["CLOCK", "SESSION", "STATE", "Block", "Branch", "Builder", "Const", "Goto", "Operand", "Operation", "Read", "Reg", "Stop", "Test", "Write"]
+__all__ = [
+    "CLOCK",
+    "SESSION",
+    "STATE",
+    "Block",
+    "Branch",
+    "Builder",
+    "Const",
+    "Emit",
+    "Instruction",
+    "Operand",
+    "Read",
+    "Reg",
+    "Stop",
+    "Table",
+    "Terminator",
+    "Write",
+    "goto",
+]
 
 CLOCK, STATE, SESSION = 0, 1, 2
 """The first cells of every session: its clock (microseconds since the epoch), its random state, its number."""
 
-Frame = list[Any]
-Operation = Callable[[Frame, "Group"], None]
+_WORD = 1 << 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,18 @@ class Reg:
 
 
 Operand = Const | Reg
+Table = tuple[int, ...] | tuple[tuple[int, ...], ...]
+"""Constants of an instruction; for ``ALTERNATIVE`` a row for each phase."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """Compute a register from others."""
+
+    code: Code
+    register: int
+    operands: tuple[Operand, ...]
+    table: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,34 +89,22 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
-class Goto:
-    """All go to one block."""
+class Emit:
+    """Lay down a record of a kind: its row, of which the second is the moment at which it is sent."""
 
-    target: int
+    kind: int
+    row: tuple[Operand, ...]
+
+
+Operation = Instruction | Read | Write | Emit
 
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Each goes where its draw falls.
+    """Each session goes to the target whose place ``choice`` tells."""
 
-    ``draw`` holds 32 random bits; ``bounds[phase]`` the upper bounds of all alternatives but the last (see ``cumulative_thresholds``).
-    """
-
-    draw: Reg
-    bounds: tuple[NDArray[np.uint64], ...]
-    phase: Operand
+    choice: Operand
     targets: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Test:
-    """Each goes to the target of the case that its value equals, else to ``otherwise``; with ``positive``, to the first target if value > 0."""
-
-    value: Operand
-    cases: tuple[int, ...]
-    targets: tuple[int, ...]
-    otherwise: int
-    positive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +112,12 @@ class Stop:
     """The sessions are over."""
 
 
-Terminator = Goto | Branch | Test | Stop
+Terminator = Branch | Stop
+
+
+def goto(target: int) -> Branch:
+    """All go to one block."""
+    return Branch(Const(0), (target,))
 
 
 @dataclass(slots=True)
@@ -107,7 +127,7 @@ class Block:
     ``parks`` when much time may have passed in it, so that some sessions must wait for a later window.
     """
 
-    operations: list[Operation | Read | Write]
+    operations: list[Operation]
     reads: frozenset[int]
     writes: frozenset[int]
     terminator: Terminator
@@ -119,7 +139,7 @@ class Block:
 class Builder:
     """Collects one block."""
 
-    operations: list[Operation | Read | Write] = field(default_factory=list)
+    operations: list[Operation] = field(default_factory=list)
     _values: dict[int, Operand] = field(default_factory=dict)
     _dirty: dict[int, None] = field(default_factory=dict)
     _reads: set[int] = field(default_factory=set)
@@ -148,87 +168,52 @@ class Builder:
         self._values[cell] = operand
         self._dirty[cell] = None
 
-    def apply(self, function: Callable[..., Any], *operands: Operand) -> Operand:
-        """``function`` of the operands, as a new register; folded when all are constants."""
-        if all(isinstance(operand, Const) for operand in operands):
-            return Const(int(function(*(operand.value for operand in operands if isinstance(operand, Const)))))
+    def apply(self, code: Code, *operands: Operand | int, table: Table | None = None) -> Operand:
+        """The result of an instruction; folded when all operands are constants. Integers stand for constants."""
+        given = tuple(Const(operand) if isinstance(operand, int) else operand for operand in operands)
+        if all(isinstance(operand, Const) for operand in given):
+            return Const(_folded(code, [operand.value for operand in given if isinstance(operand, Const)], table))
         target = self.register()
-        self.operations.append(_application(function, target.index, operands))
+        self.operations.append(Instruction(code, target.index, given, table))
         return target
 
     def bits(self) -> tuple[Reg, int]:
-        """32 fresh random bits: a register of uint64 and the shift (0 or 32) at which they lie in it; one hash serves two draws."""
+        """32 fresh random bits: a register and the shift (0 or 32) at which they lie in it; one hash serves two draws."""
         if self._half is not None:
             register, self._half = self._half, None
             return register, 0
-        state = self.read(STATE)
-        assert isinstance(state, Reg)
         self._draws += 1
-        register = self.register()
-        self.operations.append(_hash(state.index, register.index, self._draws))
-        self._half = register
-        return register, 32
+        mixed = self.apply(Code.HASH, self.read(STATE), _signed(self._draws * GAMMA))
+        assert isinstance(mixed, Reg)
+        self._half = mixed
+        return mixed, 32
+
+    def draw(self, code: Code, *operands: Operand | int, table: Table | None = None) -> Operand:
+        """The result of an instruction whose first two operands are fresh random bits and where they lie."""
+        register, shift = self.bits()
+        return self.apply(code, register, shift, *operands, table=table)
+
+    def emit(self, kind: int, row: Sequence[Operand]) -> None:
+        """Lay down a record."""
+        self.operations.append(Emit(kind, tuple(row)))
 
     def finish(self, terminator: Terminator, *, parks: bool = False) -> Block:
         """Close the block."""
         if self._draws:
-            state = self.read(STATE)
-            assert isinstance(state, Reg)
-            advanced = self.register()
-            self.operations.append(_advance(state.index, advanced.index, self._draws))
-            self.write(STATE, advanced)
+            self.write(STATE, self.apply(Code.ADD, self.read(STATE), _signed(self._draws * GAMMA)))
+        if isinstance(terminator, Branch) and isinstance(terminator.choice, Const):
+            terminator = goto(terminator.targets[terminator.choice.value])
         self.operations.extend(Write(cell, self._values[cell]) for cell in self._dirty)
         return Block(self.operations, frozenset(self._reads), frozenset(self._dirty), terminator, self._registers, parks)
 
 
-def _application(function: Callable[..., Any], target: int, operands: tuple[Operand, ...]) -> Operation:
-    if len(operands) == 1 and isinstance(operands[0], Reg):
-        only = operands[0].index
-
-        def unary(frame: Frame, _group: Group) -> None:
-            frame[target] = function(frame[only])
-
-        return unary
-    if len(operands) == 2:
-        first, second = operands
-        if isinstance(first, Reg) and isinstance(second, Reg):
-            left, right = first.index, second.index
-
-            def binary(frame: Frame, _group: Group) -> None:
-                frame[target] = function(frame[left], frame[right])
-
-            return binary
-        if isinstance(first, Reg) and isinstance(second, Const):
-            left, constant = first.index, second.value
-
-            def with_constant(frame: Frame, _group: Group) -> None:
-                frame[target] = function(frame[left], constant)
-
-            return with_constant
-
-    def general(frame: Frame, _group: Group) -> None:
-        frame[target] = function(*(frame[o.index] if isinstance(o, Reg) else o.value for o in operands))
-
-    return general
+def _signed(number: int) -> int:
+    """The low 64 bits as a signed number."""
+    number %= _WORD
+    return number - _WORD if number >> 63 else number
 
 
-def _hash(state: int, target: int, number: int) -> Operation:
-    from dovestorm.kernel import mix64_into
-
-    increment = number * GAMMA & 0xFFFFFFFFFFFFFFFF
-
-    def operation(frame: Frame, group: Group) -> None:
-        out: NDArray[np.uint64] = np.empty(group.count, dtype=np.uint64)
-        mix64_into(frame[state].view(np.uint64), increment, out)
-        frame[target] = out
-
-    return operation
-
-
-def _advance(state: int, target: int, draws: int) -> Operation:
-    increment = np.uint64(draws * GAMMA & 0xFFFFFFFFFFFFFFFF)
-
-    def operation(frame: Frame, _group: Group) -> None:
-        frame[target] = (frame[state].view(np.uint64) + increment).view(np.int64)
-
-    return operation
+def _folded(code: Code, numbers: list[int], table: Table | None) -> int:
+    columns = [np.array([number], dtype=np.int64) for number in numbers]
+    given = {} if table is None else {"table": np.array(table, dtype=np.int64)}
+    return int(MEANINGS[code](*columns, **given)[0])

@@ -1,25 +1,45 @@
-"""Turning random bits into values, a whole group at a time. Every function is exact integer arithmetic."""
+"""Turning random bits into values, by exact integer arithmetic."""
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dovestorm.kernel.instructions import MEANINGS, Code
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-__all__ = ["cumulative_thresholds", "quantile_array", "zipf_table"]
+    from dovestorm.engine.blocks import Builder, Operand
+
+__all__ = ["address_at", "cumulative_thresholds", "quantile_array", "zipf_rank", "zipf_table"]
 
 
 def quantile_array(bits: NDArray[np.uint64], shift: int, table: NDArray[np.int64]) -> NDArray[np.int64]:
     """Draw from a quantile table of 1025 entries with 32 of the random bits: 10 choose the segment, 16 the place in it."""
-    half = (bits >> np.uint64(shift)) & np.uint64(0xFFFFFFFF)
-    segment = (half >> np.uint64(22)).astype(np.int64)
-    place = ((half >> np.uint64(6)) & np.uint64(0xFFFF)).astype(np.int64)
-    low = table[segment]
-    return low + ((table[segment + 1] - low) * place >> 16)
+    drawn: NDArray[np.int64] = MEANINGS[Code.QUANTILE](bits.view(np.int64), shift, table=table)
+    return drawn
+
+
+def zipf_rank(builder: Builder, count: int, exponent: float) -> Operand:
+    """Draw a rank in [0, count); see ``zipf_table``."""
+    return builder.apply(Code.SHIFT_RIGHT, builder.draw(Code.QUANTILE, table=tuple(zipf_table(count, exponent).tolist())), 8)
+
+
+def address_at(builder: Builder, place: Operand, networks: Sequence[tuple[int, int]]) -> Operand:
+    """The address at a place, counted through all networks (base, size), one after another."""
+    sizes = [size for _, size in networks]
+    before = list(itertools.accumulate(sizes, initial=0))[:-1]
+    bases = tuple(base - skipped for (base, _), skipped in zip(networks, before, strict=True))
+    if len(bases) == 1:
+        return builder.apply(Code.ADD, place, bases[0])
+    number = builder.apply(Code.SEARCH, place, table=tuple(before[1:]))
+    return builder.apply(Code.ADD, place, builder.apply(Code.LOOKUP, number, table=bases))
 
 
 def cumulative_thresholds(weights: list[float]) -> list[int]:

@@ -1,4 +1,4 @@
-"""From an event of a scenario to a record kind and the operation that fills its rows."""
+"""From an event of a scenario to a record kind and what fills its rows."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 
 from dovestorm.batch import FIRST_FIELD, Column, Composition, Constant, Encoding, FieldSlot, Hole, RecordKind
 from dovestorm.engine.bindings import Kind, Texts, Val, place_columns
-from dovestorm.engine.blocks import CLOCK, Builder, Const, Operand, Operation, Reg
+from dovestorm.engine.blocks import CLOCK, Builder, Const, Operand, Reg
 from dovestorm.errors import Fault, ScenarioError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from dovestorm.catalog.model import Edition, Event, Field
-    from dovestorm.engine.blocks import Frame
-    from dovestorm.engine.machine import Group
 
 __all__ = ["Emission"]
 
@@ -62,7 +60,8 @@ class Emission:
             categories = (*categories, f"service:{service}")
         kind = RecordKind(event.name, categories, tuple(slots), len(columns))
         number = self._number(kind, service)
-        builder.operations.append(_writer(number, kind.width, [start, builder.read(CLOCK), *columns[FIRST_FIELD:]]))
+        row = [start, builder.read(CLOCK), *columns[FIRST_FIELD:]]
+        builder.emit(number, [*row, *[Const(0)] * (kind.width - len(row))])
 
     def _number(self, kind: RecordKind, service: str) -> int:
         process = self.services.setdefault(service, len(self.services))
@@ -104,20 +103,3 @@ class Emission:
         if val.kind is not Kind.NOTHING and val.kind not in _FITS[spec.type]:
             message = f"field {spec.canonical} of {event.canonical} is a {spec.type}, but its value is of kind {val.kind.value}"
             raise ScenarioError([Fault("<scenario>", 1, 1, message)])
-
-
-def _writer(kind: int, width: int, operands: list[Operand]) -> Operation:
-    registers = [(column, operand.index) for column, operand in enumerate(operands) if isinstance(operand, Reg)]
-    constants = [(column, operand.value) for column, operand in enumerate(operands) if isinstance(operand, Const)]
-    sent = operands[1]
-    assert isinstance(sent, Reg)
-    clock = sent.index
-
-    def operation(frame: Frame, group: Group) -> None:
-        rows = group.claim(kind, width, frame[clock])
-        for column, register in registers:
-            rows[:, column] = frame[register]
-        for column, value in constants:
-            rows[:, column] = value
-
-    return operation

@@ -6,19 +6,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dovestorm.batch import ABSENT
 from dovestorm.engine.bindings import Binding, Kind, Parts, Val, Var
-from dovestorm.engine.blocks import CLOCK, Block, Branch, Builder, Const, Goto, Operand, Reg, Stop, Terminator, Test
+from dovestorm.engine.blocks import CLOCK, Block, Branch, Builder, Const, Operand, Stop, Terminator, goto
 from dovestorm.engine.values import Values, fault_at, greatest, never_negative
 from dovestorm.errors import nearest
+from dovestorm.kernel.instructions import Code
 from dovestorm.scenario import model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from numpy.typing import NDArray
 
     from dovestorm.engine.emission import Emission
     from dovestorm.engine.phases import Phases
@@ -72,7 +69,7 @@ class FlowCompiler:
                 self._assign(self.variables[name], self.builtins.first(name, self._builder), initial=True)
         self._steps(flow.steps)
         self._assign(self._variable("end_reason"), self._text("Connection closed"), initial=True)
-        self._close(Goto(self._final))
+        self._close(goto(self._final))
         self._open(self._final)
         self._steps(flow.finally_)
         self._close(Stop())
@@ -96,7 +93,7 @@ class FlowCompiler:
 
     def _jump(self, label: int) -> None:
         """End the block here and go on in another."""
-        self._close(Goto(label))
+        self._close(goto(label))
         self._open(label)
 
     def _advance(self, value: model.Value | None) -> None:
@@ -107,8 +104,8 @@ class FlowCompiler:
         if isinstance(time, Const) and time.value <= 0:
             return
         if not never_negative(value, self._sure):
-            time = self._builder.apply(_not_negative, time)
-        self._builder.write(CLOCK, self._builder.apply(np.add, self._builder.read(CLOCK), time))
+            time = self._builder.apply(Code.MAXIMUM, time, 0)
+        self._builder.write(CLOCK, self._builder.apply(Code.ADD, self._builder.read(CLOCK), time))
         most = greatest(value, self._bound)
         self._late = self._late or most is None or most > PARK_US
 
@@ -276,7 +273,7 @@ class FlowCompiler:
             return
         if self._late:
             start = self._carried(start)
-        duration = self._builder.apply(np.subtract, self._builder.read(CLOCK), start)
+        duration = self._builder.apply(Code.SUBTRACT, self._builder.read(CLOCK), start)
         here = {_START: Val(Kind.TIMESTAMP, (start,)), _DURATION: Val(Kind.INTEGER, (duration,))}
         vals: dict[str, Val] = {}
         for scope in self._inherited:
@@ -316,20 +313,15 @@ class FlowCompiler:
 
     def _branch(self, weights: Sequence[model.Weight], targets: Sequence[int]) -> None:
         if len(targets) == 1:
-            self._close(Goto(targets[0]))
+            self._close(goto(targets[0]))
             return
-        rows, phase = self.values.weight_rows(self._builder, weights)
-        bits, shift = self._builder.bits()
-        places = np.uint64(shift)
-        draw = self._builder.apply(lambda random: (random >> places) & np.uint64(0xFFFFFFFF), bits)
-        assert isinstance(draw, Reg)
-        self._close(Branch(draw, tuple(np.array(row, dtype=np.uint64) for row in rows), phase, tuple(targets)))
+        self._close(Branch(self.phases.choose(self._builder, weights), tuple(targets)))
 
     def _alternatives(self, labels: Sequence[int], branches: Sequence[Sequence[model.Step]], after: int) -> None:
         for label, steps in zip(labels, branches, strict=True):
             self._open(label)
             self._steps(steps)
-            self._close(Goto(after))
+            self._close(goto(after))
         self._open(after)
 
     def _switch(self, step: model.Switch) -> None:
@@ -343,7 +335,7 @@ class FlowCompiler:
             return
         labels = [self._reserve() for _ in range(len(cases) + 1)]
         after = self._reserve()
-        self._close(Test(val.columns[0], cases, tuple(labels[:-1]), labels[-1]))
+        self._close(Branch(self._builder.apply(Code.MATCH, val.columns[0], table=cases), tuple(labels)))
         self._alternatives(labels, [*(steps for _, steps in step.cases), step.otherwise], after)
 
     def _loop(self, left: Var, steps: Sequence[model.Step]) -> None:
@@ -352,11 +344,11 @@ class FlowCompiler:
         self._jump(head)
         cell = left.cells[0]
         remaining = self._builder.read(cell)
-        self._builder.write(cell, self._builder.apply(np.subtract, remaining, Const(1)))
-        self._close(Test(remaining, (), (body,), after, positive=True))
+        self._builder.write(cell, self._builder.apply(Code.SUBTRACT, remaining, 1))
+        self._close(Branch(self._builder.apply(Code.POSITIVE, remaining), (body, after)))
         self._open(body)
         self._steps(steps)
-        self._close(Goto(head))
+        self._close(goto(head))
         self._open(after)
 
     def _repeat(self, step: model.Repeat) -> None:
@@ -371,11 +363,11 @@ class FlowCompiler:
         deadline = None
         if step.time_limit is not None:
             limit = self.values.integer(step.time_limit, self._builder)
-            deadline = self._hold(self._builder.apply(np.add, self._builder.read(CLOCK), limit))
+            deadline = self._hold(self._builder.apply(Code.ADD, self._builder.read(CLOCK), limit))
         labels = {name: self._reserve() for name in step.states}
         after = self._reserve()
         labels["stop"] = after
-        self._close(Goto(labels[step.start]))
+        self._close(goto(labels[step.start]))
         for name, state in step.states.items():
             self._open(labels[name])
             self._steps(state.steps)
@@ -386,16 +378,16 @@ class FlowCompiler:
 
     def _limits(self, left: Var | None, deadline: Var | None, after: int) -> None:
         if left is not None:
-            remaining = self._builder.apply(np.subtract, self._builder.read(left.cells[0]), Const(1))
+            remaining = self._builder.apply(Code.SUBTRACT, self._builder.read(left.cells[0]), 1)
             self._builder.write(left.cells[0], remaining)
             self._leave_unless(remaining, after)
         if deadline is not None:
-            rest = self._builder.apply(np.subtract, self._builder.read(deadline.cells[0]), self._builder.read(CLOCK))
+            rest = self._builder.apply(Code.SUBTRACT, self._builder.read(deadline.cells[0]), self._builder.read(CLOCK))
             self._leave_unless(rest, after)
 
     def _leave_unless(self, positive: Operand, after: int) -> None:
         stay = self._reserve()
-        self._close(Test(positive, (), (stay,), after, positive=True))
+        self._close(Branch(self._builder.apply(Code.POSITIVE, positive), (stay, after)))
         self._open(stay)
 
     def _set(self, name: str, value: model.Value, at: model.At) -> None:
@@ -414,7 +406,7 @@ class FlowCompiler:
         var.kind, var.counts = Kind.INTEGER, True
         self._widen(var, 1)
         amount = self.values.integer(value, self._builder)
-        self._builder.write(var.cells[0], self._builder.apply(np.add, self._builder.read(var.cells[0]), amount))
+        self._builder.write(var.cells[0], self._builder.apply(Code.ADD, self._builder.read(var.cells[0]), amount))
 
     def _use(self, step: model.Use) -> None:
         bound = {name: self._bind(value) for name, value in step.arguments.items()}
@@ -438,10 +430,5 @@ class FlowCompiler:
 
     def _end(self, step: model.End) -> None:
         self._assign(self._variable("end_reason"), self._text(step.reason), initial=True)
-        self._close(Goto(self._final))
+        self._close(goto(self._final))
         self._open(self._reserve())
-
-
-def _not_negative(values: NDArray[np.int64]) -> NDArray[np.int64]:
-    floored: NDArray[np.int64] = np.maximum(values, 0)
-    return floored

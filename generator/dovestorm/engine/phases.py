@@ -5,16 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
 from dovestorm.engine.blocks import CLOCK, Builder, Const, Operand
+from dovestorm.engine.draws import cumulative_thresholds
+from dovestorm.kernel.instructions import Code
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
-    from dovestorm.scenario.model import FaultWindow
+    from dovestorm.scenario.model import FaultWindow, Weight
 
 __all__ = ["Phases"]
 
@@ -46,9 +44,11 @@ class Phases:
         """The phase at each session's clock; constant 0 where it does not matter."""
         if not matters or not self.breaks:
             return Const(0)
-        breaks = np.array(self.breaks, dtype=np.int64)
+        return builder.apply(Code.SEARCH, builder.read(CLOCK), table=self.breaks)
 
-        def phase(clock: NDArray[np.int64]) -> NDArray[np.int64]:
-            return np.searchsorted(breaks, clock, side="right")
-
-        return builder.apply(phase, builder.read(CLOCK))
+    def choose(self, builder: Builder, weights: Sequence[Weight]) -> Operand:
+        """Draw the number of an alternative; the weights may change with the phase."""
+        matters = any(weight.faults for weight in weights)
+        columns = [self.pick(weight.normal, weight.faults) for weight in weights]
+        rows = tuple(tuple(cumulative_thresholds([column[phase] for column in columns])) for phase in range(len(self.open_) if matters else 1))
+        return builder.draw(Code.ALTERNATIVE, self.current(builder, matters=matters), table=rows)

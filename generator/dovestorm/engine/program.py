@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,7 @@ import numpy as np
 
 from dovestorm.batch import Layout
 from dovestorm.engine.bindings import Texts, Var
-from dovestorm.engine.blocks import CLOCK, SESSION, STATE, Block, Branch, Builder, Goto, Operand, Operation, Read, Reg, Stop, Terminator, Test, Write
-from dovestorm.engine.draws import cumulative_thresholds
+from dovestorm.engine.blocks import CLOCK, SESSION, STATE, Block, Branch, Builder, Operation, Read, Terminator, Write, goto
 from dovestorm.engine.emission import Emission
 from dovestorm.engine.flows import FlowCompiler
 from dovestorm.engine.phases import Phases
@@ -21,30 +19,14 @@ from dovestorm.errors import UsageError
 from dovestorm.scenario import model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from dovestorm.catalog.model import Edition
-    from dovestorm.engine.blocks import Frame
-    from dovestorm.engine.machine import Group
 
-__all__ = ["Program", "Step", "compile_scenario"]
+__all__ = ["Program", "compile_scenario", "targets_of"]
 
 _SPECIAL = 3
-_SHORT = 16
-"""A block of no more operations is repeated after each block that leads to it, rather than waited for."""
 _MOST_PASSES = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Blocks ready to run one after another, and where the sessions go after the last of them (not past the window if it parks).
-
-    Each segment is a block's operations and the size of its frame.
-    """
-
-    segments: tuple[tuple[tuple[Operation, ...], int], ...]
-    terminator: Terminator
-    parks: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +36,7 @@ class Program:
     Attributes:
         scenario: Where it came from.
         layout: What its records look like.
-        steps: The blocks; sessions begin in block 0.
+        blocks: Sessions begin in the first. Their cells are allotted, and what no later block reads is not written.
         cells: How many 64-bit cells a session needs.
         processes: Names of the emitting services, for the export clock.
         process_of_kind: int64, the emitting service of each record kind.
@@ -62,7 +44,7 @@ class Program:
 
     scenario: model.Scenario
     layout: Layout
-    steps: tuple[Step, ...]
+    blocks: tuple[Block, ...]
     cells: int
     processes: tuple[str, ...]
     process_of_kind: np.ndarray[Any, np.dtype[np.int64]]
@@ -85,10 +67,9 @@ def compile_scenario(scenario: model.Scenario, edition: Edition) -> Program:
     begin, end = _live(blocks)
     cell_of = _allot([*begin, *end])
     layout = Layout(edition.version, scenario.server.hostname, tuple(emission.kinds), tuple(emission.texts.items), tuple(emission.texts.shapes))
-    linked = [_link(block, cell_of, needed) for block, needed in zip(blocks, end, strict=True)]
-    steps = tuple(_chain(linked, blocks))
+    linked = tuple(_link(block, cell_of, needed) for block, needed in zip(blocks, end, strict=True))
     cells = max(cell_of.values()) + 1
-    return Program(scenario, layout, steps, cells, tuple(emission.services), np.array(emission.service_of_kind, dtype=np.int64))
+    return Program(scenario, layout, linked, cells, tuple(emission.services), np.array(emission.service_of_kind, dtype=np.int64))
 
 
 def _compile_flows(scenario: model.Scenario, edition: Edition, phases: Phases, variables: dict[str, dict[str, Var]]) -> tuple[list[Block], Emission]:
@@ -109,18 +90,8 @@ def _entry(flows: Sequence[model.Flow], entries: Sequence[int], phases: Phases) 
     """Every session begins by choosing its flow."""
     builder = Builder()
     if len(entries) == 1:
-        return builder.finish(Goto(entries[0]))
-    weights = [flow.weight for flow in flows]
-    matters = any(weight.faults for weight in weights)
-    columns = [phases.pick(weight.normal, weight.faults) for weight in weights]
-    bounds = tuple(
-        np.array(cumulative_thresholds([column[phase] for column in columns]), dtype=np.uint64)
-        for phase in range(len(phases.open_) if matters else 1)
-    )
-    bits, _ = builder.bits()
-    draw = builder.apply(lambda random: random >> np.uint64(32), bits)
-    assert isinstance(draw, Reg)
-    return builder.finish(Branch(draw, bounds, phases.current(builder, matters=matters), tuple(entries)))
+        return builder.finish(goto(entries[0]))
+    return builder.finish(Branch(phases.choose(builder, [flow.weight for flow in flows]), tuple(entries)))
 
 
 def _names_set(node: Any) -> Iterator[str]:
@@ -151,16 +122,9 @@ def _names_set(node: Any) -> Iterator[str]:
                 yield from _names_set(step)
 
 
-def _targets(terminator: Terminator) -> tuple[int, ...]:
-    match terminator:
-        case Goto():
-            return (terminator.target,)
-        case Branch():
-            return terminator.targets
-        case Test():
-            return (*terminator.targets, terminator.otherwise)
-        case Stop():
-            return ()
+def targets_of(terminator: Terminator) -> tuple[int, ...]:
+    """The blocks to which sessions go."""
+    return terminator.targets if isinstance(terminator, Branch) else ()
 
 
 def _reachable(blocks: list[Block]) -> list[Block]:
@@ -171,9 +135,9 @@ def _reachable(blocks: list[Block]) -> list[Block]:
         while label not in seen:
             seen.add(label)
             block = blocks[label]
-            if block.operations or not isinstance(block.terminator, Goto):
+            if block.operations or not isinstance(block.terminator, Branch):
                 break
-            label = block.terminator.target
+            label = block.terminator.targets[0]
         return label
 
     found: set[int] = set()
@@ -182,23 +146,13 @@ def _reachable(blocks: list[Block]) -> list[Block]:
         label = waiting.pop()
         if label not in found:
             found.add(label)
-            waiting.extend(final(target) for target in _targets(blocks[label].terminator))
+            waiting.extend(final(target) for target in targets_of(blocks[label].terminator))
     number = {label: index for index, label in enumerate(sorted(found))}
     for label in found:
-        blocks[label].terminator = _retarget(blocks[label].terminator, lambda target: number[final(target)])
+        terminator = blocks[label].terminator
+        if isinstance(terminator, Branch):
+            blocks[label].terminator = Branch(terminator.choice, tuple(number[final(target)] for target in terminator.targets))
     return [blocks[label] for label in sorted(found)]
-
-
-def _retarget(terminator: Terminator, to: Callable[[int], int]) -> Terminator:
-    match terminator:
-        case Goto():
-            return Goto(to(terminator.target))
-        case Branch():
-            return dataclasses.replace(terminator, targets=tuple(map(to, terminator.targets)))
-        case Test():
-            return dataclasses.replace(terminator, targets=tuple(map(to, terminator.targets)), otherwise=to(terminator.otherwise))
-        case Stop():
-            return terminator
 
 
 def _live(blocks: Sequence[Block]) -> tuple[list[set[int]], list[set[int]]]:
@@ -210,7 +164,7 @@ def _live(blocks: Sequence[Block]) -> tuple[list[set[int]], list[set[int]]]:
         changed = False
         for index in range(len(blocks) - 1, -1, -1):
             block = blocks[index]
-            after = set().union(*(begin[target] for target in _targets(block.terminator)))
+            after = set().union(*(begin[target] for target in targets_of(block.terminator)))
             before = block.reads | (after - block.writes)
             if after != end[index] or before != begin[index]:
                 end[index], begin[index], changed = after, set(before), True
@@ -232,57 +186,16 @@ def _allot(alive: Sequence[set[int]]) -> dict[int, int]:
     return allotted
 
 
-def _link(block: Block, cell_of: dict[int, int], needed: set[int]) -> Step:
-    """Turn reads and writes into callables; what nobody reads is not written."""
+def _link(block: Block, cell_of: dict[int, int], needed: set[int]) -> Block:
+    """The block with its cells allotted; what nobody reads is not written."""
     operations: list[Operation] = []
     for operation in block.operations:
-        if isinstance(operation, Read):
-            operations.append(_read(operation.register, cell_of[operation.cell]))
-        elif isinstance(operation, Write):
-            if operation.cell in needed or operation.cell in {CLOCK, STATE}:
-                operations.append(_write(cell_of[operation.cell], operation.operand))
-        else:
-            operations.append(operation)
-    return Step(((tuple(operations), block.registers),), block.terminator, block.parks)
-
-
-def _chain(steps: Sequence[Step], blocks: Sequence[Block]) -> Iterator[Step]:
-    """Let a block run on into the one that it leads to, where nothing else leads there or where that one is short.
-
-    Sessions then wait at fewer places, in larger groups. Way back to an earlier block is never taken like this, so that every loop still
-    has a place where sessions wait for their window.
-    """
-    arrivals = Counter(target for block in blocks for target in _targets(block.terminator))
-    for number, step in enumerate(steps):
-        segments, last, at = list(step.segments), step, number
-        while isinstance(last.terminator, Goto) and not last.parks and last.terminator.target > at:
-            at = last.terminator.target
-            following = steps[at]
-            if arrivals[at] > 1 and len(following.segments[0][0]) > _SHORT:
-                break
-            segments += following.segments
-            last = following
-        yield Step(tuple(segments), last.terminator, last.parks)
-
-
-def _read(register: int, cell: int) -> Operation:
-    def operation(frame: Frame, group: Group) -> None:
-        frame[register] = group.rows[cell].take(group.sessions)
-
-    return operation
-
-
-def _write(cell: int, operand: Operand) -> Operation:
-    if isinstance(operand, Reg):
-        register = operand.index
-
-        def write(frame: Frame, group: Group) -> None:
-            group.rows[cell][group.sessions] = frame[register]
-
-        return write
-    value = operand.value
-
-    def write_constant(_frame: Frame, group: Group) -> None:
-        group.rows[cell][group.sessions] = value
-
-    return write_constant
+        match operation:
+            case Read(register, cell):
+                operations.append(Read(register, cell_of[cell]))
+            case Write(cell, operand):
+                if cell in needed or cell in {CLOCK, STATE}:
+                    operations.append(Write(cell_of[cell], operand))
+            case _:
+                operations.append(operation)
+    return dataclasses.replace(block, operations=operations)

@@ -11,19 +11,15 @@ from dataclasses import dataclass, field
 from math import gcd
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dovestorm.batch import Encoding, Hole
 from dovestorm.engine.bindings import Kind, Texts, Val
 from dovestorm.engine.blocks import CLOCK, Builder, Const, Operand
-from dovestorm.engine.draws import quantile_array, zipf_table
+from dovestorm.engine.draws import address_at, zipf_rank
 from dovestorm.errors import UsageError
-from dovestorm.hashing import mix_array
+from dovestorm.kernel.instructions import Code
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
     from dovestorm.scenario.model import Scenario
 
@@ -103,9 +99,7 @@ class Builtins:
     # ------------------------------------------------------------ users
 
     def _rank(self, builder: Builder, zipf: float) -> Operand:
-        table = zipf_table(self.scenario.population.users, zipf)
-        bits, shift = builder.bits()
-        return builder.apply(lambda random: quantile_array(random, shift, table) >> 8, bits)
+        return zipf_rank(builder, self.scenario.population.users, zipf)
 
     def _user(self, builder: Builder) -> Operand:
         if "user" not in self._born:
@@ -116,7 +110,7 @@ class Builtins:
         born = rank is self._born.get("user")
         packed = self._born.get("packed") if born else None
         if packed is None:
-            packed = builder.apply(_packer(self.scenario), rank)
+            packed = _packed(self.scenario, rank, builder)
             if born:
                 self._born["packed"] = packed
         return self._unpacked(name, packed, builder)
@@ -124,12 +118,12 @@ class Builtins:
     def _unpacked(self, name: str, packed: Operand, builder: Builder) -> Val:
         """A user's full name, name or domain from its packed parts."""
         if name == "domain":
-            return Val(Kind.TEXT, (builder.apply(_domain_of(self._base("domain")), packed),))
+            return Val(Kind.TEXT, (builder.apply(Code.ADD, builder.apply(Code.SHIFT_RIGHT, packed, _DOMAIN_SHIFT), self._base("domain")),))
         bare, numbered = self._shape(name)
         if _suffixes(self.scenario) == 1:
             return Val(Kind.TEXT, (Const(bare), packed))
-        mask = (1 << _SUFFIX_BITS) - 1
-        shape = builder.apply(lambda p: np.where((p >> (_FIRST_BITS + _LAST_BITS)) & mask != 0, numbered, bare), packed)
+        suffix = builder.apply(Code.AND, builder.apply(Code.SHIFT_RIGHT, packed, _FIRST_BITS + _LAST_BITS), (1 << _SUFFIX_BITS) - 1)
+        shape = builder.apply(Code.LOOKUP, builder.apply(Code.MINIMUM, suffix, 1), table=(bare, numbered))
         return Val(Kind.TEXT, (shape, packed))
 
     def _base(self, pool: str) -> int:
@@ -157,29 +151,25 @@ class Builtins:
 
     def _client_address(self, builder: Builder) -> Operand:
         if "client_ip" not in self._born:
-            bits, shift = builder.bits()
-            self._born["client_ip"] = builder.apply(_home_address(self.scenario.population.clients, shift), self._user(builder), bits)
+            # One of the user's four addresses: the user's number and two random bits choose a place in the networks.
+            which = builder.apply(Code.AND, builder.draw(Code.HALF), 3)
+            networks = self.scenario.population.clients
+            key = builder.apply(Code.ADD, builder.apply(Code.MULTIPLY, self._user(builder), 4), which)
+            place = builder.apply(Code.REMAINDER, builder.apply(Code.HASH, key, 0), sum(size for _, size in networks))
+            self._born["client_ip"] = address_at(builder, place, networks)
         return self._born["client_ip"]
 
     def _client_port(self, builder: Builder) -> Operand:
         if "client_port" not in self._born:
-            bits, shift = builder.bits()
             low, count = _CLIENT_PORTS
-            places = np.uint64(shift)
-
-            def port(random: NDArray[np.uint64]) -> NDArray[np.int64]:
-                return low + ((((random >> places) & np.uint64(0xFFFFFFFF)).astype(np.int64) * count) >> 32)
-
-            self._born["client_port"] = builder.apply(port, bits)
+            self._born["client_port"] = builder.apply(Code.ADD, builder.draw(Code.SPREAD, count), low)
         return self._born["client_port"]
 
     def _session(self, builder: Builder) -> Val:
         address, port = self._client_address(builder), self._client_port(builder)
-
-        def pack(clock: NDArray[np.int64], ports: NDArray[np.int64]) -> NDArray[np.int64]:
-            return (clock & ((1 << 48) - 1)) | (ports << 48)
-
-        return Val(Kind.SESSION, (builder.apply(pack, builder.read(CLOCK), port), address))
+        moment = builder.apply(Code.AND, builder.read(CLOCK), (1 << 48) - 1)
+        # A port has 16 bits: in the highest 16 it may make the number negative, which changes no bit.
+        return Val(Kind.SESSION, (builder.apply(Code.ADD, moment, builder.apply(Code.SHIFT_LEFT, port, 48)), address))
 
 
 def _suffixes(scenario: Scenario) -> int:
@@ -190,44 +180,21 @@ def _suffixes(scenario: Scenario) -> int:
     return needed
 
 
-def _packer(scenario: Scenario) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
+def _packed(scenario: Scenario, rank: Operand, builder: Builder) -> Operand:
     """From a user's number to first name, last name, suffix and domain in one integer."""
     population = scenario.population
     firsts, lasts = len(population.first_names), len(population.last_names)
     total = firsts * lasts * _suffixes(scenario)
     stride = next(n for n in range(int(total * 0.618) | 1, total * 3 + 3, 2) if gcd(n, total) == 1)
-    domains = np.uint64(len(population.domains))
-
-    def pack(rank: NDArray[np.int64]) -> NDArray[np.int64]:
-        place = rank * stride % total
-        rest, first = np.divmod(place, firsts)
-        suffix, last = np.divmod(rest, lasts)
-        domain = (mix_array(rank.astype(np.uint64)) % domains).astype(np.int64)
-        packed: NDArray[np.int64] = first | (last << _FIRST_BITS) | (suffix << (_FIRST_BITS + _LAST_BITS)) | (domain << _DOMAIN_SHIFT)
-        return packed
-
-    return pack
-
-
-def _domain_of(base: int) -> Callable[[NDArray[np.int64]], NDArray[np.int64]]:
-    def domain(packed: NDArray[np.int64]) -> NDArray[np.int64]:
-        number: NDArray[np.int64] = (packed >> _DOMAIN_SHIFT) + base
-        return number
-
-    return domain
-
-
-def _home_address(networks: tuple[tuple[int, int], ...], shift: int) -> Callable[[NDArray[np.int64], NDArray[np.uint64]], NDArray[np.int64]]:
-    """One of a user's four addresses."""
-    sizes = np.array([size for _, size in networks], dtype=np.int64)
-    before = np.cumsum(sizes) - sizes
-    bases = np.array([base for base, _ in networks], dtype=np.int64) - before
-    total = int(sizes.sum())
-    places = np.uint64(shift)
-
-    def address(rank: NDArray[np.int64], random: NDArray[np.uint64]) -> NDArray[np.int64]:
-        which = (random >> places) & np.uint64(3)
-        place = (mix_array(rank.astype(np.uint64) * np.uint64(4) + which) % np.uint64(total)).astype(np.int64)
-        return place + bases[np.searchsorted(before, place, side="right") - 1]
-
-    return address
+    place = builder.apply(Code.REMAINDER, builder.apply(Code.MULTIPLY, rank, stride), total)
+    rest = builder.apply(Code.DIVIDE, place, firsts)
+    parts = (
+        (builder.apply(Code.REMAINDER, place, firsts), 0),
+        (builder.apply(Code.REMAINDER, rest, lasts), _FIRST_BITS),
+        (builder.apply(Code.DIVIDE, rest, lasts), _FIRST_BITS + _LAST_BITS),
+        (builder.apply(Code.REMAINDER, builder.apply(Code.HASH, rank, 0), len(population.domains)), _DOMAIN_SHIFT),
+    )
+    packed: Operand = Const(0)
+    for part, shift in parts:
+        packed = builder.apply(Code.ADD, packed, builder.apply(Code.SHIFT_LEFT, part, shift))
+    return packed

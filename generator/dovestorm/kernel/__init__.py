@@ -1,4 +1,4 @@
-"""The only hot code: records' integers to bytes, and two number mills for the engine. Compiled, with a plain Python twin.
+"""The only hot code: sessions to records, and records' integers to bytes. Compiled, with plain twins: the renderer's in Python, the interpreter's in NumPy.
 
 ``DOVESTORM_KERNEL=reference`` forces the twin, ``DOVESTORM_KERNEL=cython`` the compiled one; without it, the compiled one serves where
 it was built.
@@ -15,9 +15,10 @@ from dovestorm.kernel.pieces import RecordTooLargeError, Template
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from dovestorm.kernel.reference import Walker, mix64_into, quantile_into
+    from dovestorm.kernel._interpreter import Interpreter
+    from dovestorm.kernel.reference import Walker
 
-__all__ = ["RecordTooLargeError", "Template", "Walker", "implementation", "mix64_into", "quantile_into"]
+__all__ = ["RecordTooLargeError", "Template", "Walker", "implementation", "interpreter"]
 
 
 def _choose(wish: str) -> ModuleType:
@@ -40,10 +41,17 @@ _chosen = _choose(os.environ.get("DOVESTORM_KERNEL", ""))
 
 if not TYPE_CHECKING:
     Walker = _chosen.Walker
-    mix64_into = _chosen.mix64_into
-    quantile_into = _chosen.quantile_into
 
 
 def implementation() -> str:
     """Which kernel serves: ``"cython"`` or ``"reference"``."""
     return "reference" if _chosen.__name__.endswith("reference") else "cython"
+
+
+def interpreter() -> type[Interpreter] | None:
+    """The compiled interpreter's class, None where the reference serves."""
+    if implementation() == "reference":
+        return None
+    from dovestorm.kernel._interpreter import Interpreter
+
+    return Interpreter

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memmove
 from dovestorm.errors import FormatError
 from dovestorm.kernel import pieces as _pieces
 
-__all__ = ["Walker", "mix64_into", "quantile_into"]
+__all__ = ["Walker"]
 
 cdef enum:
     WIDTH = 7
@@ -527,30 +527,3 @@ cdef class Walker:
         if walk.reason != NONE and walk.reason != FULL:
             raise _pieces.failure(walk.reason, first + done, walk.detail)
         return done, (ends[done - 1] if done else 0)
-
-
-def mix64_into(const uint64_t[:] state, uint64_t increment, uint64_t[:] out):
-    """See ``reference.mix64_into``."""
-    cdef Py_ssize_t at
-    cdef uint64_t mixed
-    if state.shape[0] != out.shape[0]:
-        raise ValueError(f"state has {len(state)} elements and out {len(out)}, the same number would be right")
-    with nogil:
-        for at in range(state.shape[0]):
-            mixed = state[at] + increment
-            mixed = (mixed ^ (mixed >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9ULL
-            mixed = (mixed ^ (mixed >> 27)) * <uint64_t> 0x94D049BB133111EBULL
-            out[at] = mixed ^ (mixed >> 31)
-
-
-def quantile_into(const uint64_t[:] bits, int shift, const int64_t[:] table, int64_t[:] out):
-    """See ``reference.quantile_into``."""
-    cdef Py_ssize_t at
-    cdef uint64_t draw, slope
-    if bits.shape[0] != out.shape[0] or table.shape[0] != 1025 or not 0 <= shift < 64:
-        raise ValueError(f"bits {len(bits)}, out {len(out)}, table {len(table)}, shift {shift}: n, n, 1025 and 0 to 63 would be right")
-    with nogil:
-        for at in range(bits.shape[0]):
-            draw = (bits[at] >> shift) & 0xFFFFFFFFLL
-            slope = <uint64_t> table[(draw >> 22) + 1] - <uint64_t> table[draw >> 22]
-            out[at] = <int64_t> (<uint64_t> table[draw >> 22] + <uint64_t> (<int64_t> (slope * ((draw >> 6) & 0xFFFF)) >> 16))

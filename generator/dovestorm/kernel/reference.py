@@ -18,7 +18,7 @@ from dovestorm.kernel.pieces import ABSENT, LAST_MICROSECOND, MAX_CALLS, MAX_DEP
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Walker", "mix64_into", "quantile_into"]
+__all__ = ["Walker"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MASK64 = 2**64 - 1
@@ -273,43 +273,3 @@ def _map_head(size: int) -> bytes:
     if size < 16:
         return bytes([0x80 | size])
     return struct.pack(">BH", 0xDE, size) if size < 2**16 else struct.pack(">BI", 0xDF, size)
-
-
-def mix64_into(state: NDArray[np.uint64], increment: int, out: NDArray[np.uint64]) -> None:
-    """Write splitmix64's output function of ``state + increment`` to ``out`` (uint64[n] each; they may be the same array).
-
-    Source: the finaliser of splitmix64, public domain (Steele, Lea and Flood 2014, constants by Stafford).
-
-    Raises:
-        ValueError: The arrays differ in length.
-    """
-    if len(state) != len(out):
-        raise ValueError(f"state has {len(state)} elements and out {len(out)}, the same number would be right")
-    mixed = state + np.uint64(increment)
-    mixed ^= mixed >> np.uint64(30)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    mixed ^= mixed >> np.uint64(27)
-    mixed *= np.uint64(0x94D049BB133111EB)
-    mixed ^= mixed >> np.uint64(31)
-    out[:] = mixed
-
-
-def quantile_into(bits: NDArray[np.uint64], shift: int, table: NDArray[np.int64], out: NDArray[np.int64]) -> None:
-    """Map 32 bits of each draw to a value of a distribution by linear interpolation in its quantile table.
-
-    Args:
-        bits: uint64[n], draws.
-        shift: Which 32 bits of each: ``(bits >> shift) & 0xFFFFFFFF``.
-        table: int64[1025], the quantiles at 0, 1/1024 ... 1.
-        out: int64[n], gets the values.
-
-    Raises:
-        ValueError: Wrong lengths, or a shift outside 0 to 63.
-    """
-    if len(bits) != len(out) or len(table) != 1025 or not 0 <= shift < 64:
-        raise ValueError(f"bits {len(bits)}, out {len(out)}, table {len(table)}, shift {shift}: n, n, 1025 and 0 to 63 would be right")
-    draws = ((bits >> np.uint64(shift)) & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    below = draws >> 22
-    fraction = (draws >> 6) & 0xFFFF
-    low = table[below]
-    out[:] = low + (((table[below + 1] - low) * fraction) >> 16)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from dovestorm.engine.machine import Arena
+from dovestorm.engine.arena import Arena
 from dovestorm.rendering import BLOCK_RECORDS, MOST_RECORD_BYTES
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dovestorm.engine.machine import Records, ordered_batch
+from dovestorm.engine.ordering import Records, ordered_batch
 from dovestorm.errors import DovestormError
 from dovestorm.kernel import RecordTooLargeError
 from dovestorm.parallel.board import BLOCKS, OVER, PLANS, SLOTS, CalledOffError, SharedArena

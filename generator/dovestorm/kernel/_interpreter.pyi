@@ -1,0 +1,25 @@
+import numpy as np
+from numpy.typing import NDArray
+
+from dovestorm.kernel.instructions import Bytecode
+
+class Interpreter:
+    def __init__(self, bytecode: Bytecode) -> None: ...
+    def run(
+        self,
+        table: NDArray[np.int64],
+        clock: NDArray[np.int64],
+        place: NDArray[np.int32],
+        over: NDArray[np.int64],
+        kind: NDArray[np.int32],
+        offset: NDArray[np.int64],
+        session: NDArray[np.int64],
+        sent: NDArray[np.int64],
+        values: NDArray[np.int64],
+        *,
+        first: int,
+        used: int,
+        end: int,
+        events: int,
+        integers: int,
+    ) -> tuple[int, int, int, int, bool, int, int]: ...

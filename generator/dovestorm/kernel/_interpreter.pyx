@@ -1,0 +1,296 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, binding=True
+"""Runs sessions, one after another, each until its clock leaves the window: see ``instructions.py`` for what each instruction means.
+
+A session's cells lie side by side, so a session costs a few cache lines, however many others there are. Registers, tables and lists were checked
+when the interpreter was made; what depends on values (a place in a table, a choice, a shift) is checked here, and so is the arena's room.
+"""
+
+from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
+
+from dovestorm.kernel import instructions as _instructions
+
+__all__ = ["Interpreter"]
+
+cdef enum:
+    WIDTH = 8
+
+cdef enum Code:
+    MOVE, ADD, SUBTRACT, MULTIPLY, DIVIDE, REMAINDER, MAXIMUM, MINIMUM, SHIFT_LEFT, SHIFT_RIGHT, AND, PRESENT, SCALE, HASH, HALF, SPREAD, QUANTILE, \
+        ALTERNATIVE, SEARCH, LOOKUP, MATCH, POSITIVE, SELECT, EMIT, BRANCH, STOP
+
+cdef enum Outcome:
+    DONE, NO_ROOM, PAUSED, WRONG
+
+cdef int64_t PATIENCE = 1 << 22
+
+if _instructions.INSTRUCTION_WIDTH != WIDTH or len(_instructions.Code) != STOP + 1:
+    raise ImportError("the compiled kernel is older than its sources: build it again")
+
+cdef struct Arena:
+    int32_t *kind
+    int64_t *offset
+    int64_t *session
+    int64_t *sent
+    int64_t *values
+    int64_t events
+    int64_t events_room
+    int64_t integers
+    int64_t integers_room
+
+cdef struct Program:
+    const int32_t *code
+    const int32_t *lists
+    const int64_t *tables
+    const int32_t *blocks
+    int64_t cells
+    int64_t patience
+
+
+cdef inline int64_t mixed(uint64_t value) noexcept nogil:
+    value = (value ^ (value >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9ULL
+    value = (value ^ (value >> 27)) * <uint64_t> 0x94D049BB133111EBULL
+    return <int64_t> (value ^ (value >> 31))
+
+
+cdef inline int64_t floored(int64_t a, int64_t b) noexcept nogil:
+    cdef int64_t quotient = a // b
+    return quotient - (a % b < 0)
+
+
+cdef inline int64_t scaled(int64_t a, int64_t b) noexcept nogil:
+    cdef int64_t whole = floored(a, 1000000)
+    return <int64_t> (<uint64_t> whole * <uint64_t> b + <uint64_t> floored(<int64_t> (<uint64_t> (a - whole * 1000000) * <uint64_t> b), 1000000))
+
+
+cdef inline int64_t reached(const int64_t *bounds, int64_t count, int64_t value) noexcept nogil:
+    """How many of the ascending bounds are ``value`` or less."""
+    cdef int64_t low = 0
+    cdef int64_t half
+    while count > 8:
+        half = count >> 1
+        if bounds[low + half - 1] <= value:
+            low += half
+            count -= half
+        else:
+            count = half
+    half = 0
+    while half < count and bounds[low + half] <= value:
+        half += 1
+    return low + half
+
+
+cdef inline int64_t drawn(const int64_t *table, uint64_t half) noexcept nogil:
+    cdef uint64_t low = <uint64_t> table[half >> 22]
+    cdef uint64_t slope = <uint64_t> table[(half >> 22) + 1] - low
+    return <int64_t> (low + <uint64_t> (<int64_t> (slope * ((half >> 6) & 0xFFFF)) >> 16))
+
+
+cdef int run(Program *program, int64_t *r, int64_t *label, int64_t end, Arena *arena) noexcept nogil:
+    """Run one session until its clock reaches ``end`` (DONE) or it is over (DONE, with a label of -1)."""
+    cdef const int32_t *at
+    cdef const int32_t *block
+    cdef const int32_t *listed
+    cdef int64_t *row
+    cdef int64_t a, place, bits
+    cdef uint64_t spread
+    while True:
+        block = program.blocks + 3 * label[0]
+        if arena.events + block[1] > arena.events_room or arena.integers + block[2] > arena.integers_room:
+            return NO_ROOM
+        program.patience -= 1
+        if program.patience < 0:
+            return PAUSED
+        at = program.code + WIDTH * block[0]
+        while True:
+            if at[0] == HASH:
+                r[at[1]] = mixed(<uint64_t> r[at[2]] + <uint64_t> r[at[3]])
+            elif at[0] == ADD:
+                r[at[1]] = <int64_t> (<uint64_t> r[at[2]] + <uint64_t> r[at[3]])
+            elif at[0] == EMIT:
+                listed = program.lists + at[5]
+                row = arena.values + arena.integers
+                for place in range(at[6]):
+                    row[place] = r[listed[place]]
+                arena.kind[arena.events] = at[1]
+                arena.offset[arena.events] = arena.integers
+                arena.session[arena.events] = r[2]
+                arena.sent[arena.events] = row[1]
+                arena.events += 1
+                arena.integers += at[6]
+            elif at[0] == QUANTILE:
+                bits = (r[at[2]] >> (r[at[3]] & 63)) & 0xFFFFFFFFLL
+                r[at[1]] = drawn(program.tables + at[5], <uint64_t> bits)
+            elif at[0] == MOVE:
+                r[at[1]] = r[at[2]]
+            elif at[0] == SUBTRACT:
+                r[at[1]] = <int64_t> (<uint64_t> r[at[2]] - <uint64_t> r[at[3]])
+            elif at[0] == ALTERNATIVE:
+                bits = (r[at[2]] >> (r[at[3]] & 63)) & 0xFFFFFFFFLL
+                a = r[at[4]]
+                if a < 0 or a >= at[7]:
+                    return WRONG
+                r[at[1]] = reached(program.tables + at[5] + a * at[6], at[6], bits)
+            elif at[0] == LOOKUP:
+                a = r[at[2]]
+                if a < 0 or a >= at[6]:
+                    return WRONG
+                r[at[1]] = program.tables[at[5] + a]
+            elif at[0] == SELECT:
+                a = r[at[2]]
+                if a < 0 or a >= at[6]:
+                    return WRONG
+                r[at[1]] = r[program.lists[at[5] + a]]
+            elif at[0] == BRANCH:
+                a = r[at[2]]
+                if a < 0 or a >= at[6]:
+                    return WRONG
+                label[0] = program.lists[at[5] + a]
+                break
+            elif at[0] == POSITIVE:
+                r[at[1]] = 0 if r[at[2]] > 0 else 1
+            elif at[0] == MAXIMUM:
+                r[at[1]] = r[at[2]] if r[at[2]] > r[at[3]] else r[at[3]]
+            elif at[0] == MINIMUM:
+                r[at[1]] = r[at[2]] if r[at[2]] < r[at[3]] else r[at[3]]
+            elif at[0] == SCALE:
+                r[at[1]] = scaled(r[at[2]], r[at[3]])
+            elif at[0] == PRESENT:
+                r[at[1]] = 0 if r[at[2]] == INT64_MIN else r[at[2]]
+            elif at[0] == MATCH:
+                a = r[at[2]]
+                place = 0
+                while place < at[6] and program.tables[at[5] + place] != a:
+                    place += 1
+                r[at[1]] = place
+            elif at[0] == SEARCH:
+                r[at[1]] = reached(program.tables + at[5], at[6], r[at[2]])
+            elif at[0] == SHIFT_RIGHT:
+                r[at[1]] = r[at[2]] >> (r[at[3]] & 63)
+            elif at[0] == SHIFT_LEFT:
+                r[at[1]] = <int64_t> (<uint64_t> r[at[2]] << (r[at[3]] & 63))
+            elif at[0] == AND:
+                r[at[1]] = r[at[2]] & r[at[3]]
+            elif at[0] == HALF:
+                r[at[1]] = (r[at[2]] >> (r[at[3]] & 63)) & 0xFFFFFFFFLL
+            elif at[0] == SPREAD:
+                spread = <uint64_t> ((r[at[2]] >> (r[at[3]] & 63)) & 0xFFFFFFFFLL)
+                r[at[1]] = <int64_t> (((spread >> 16) * <uint64_t> r[at[4]] + ((spread & 0xFFFF) * <uint64_t> r[at[4]] >> 16)) >> 16)
+            elif at[0] == MULTIPLY:
+                r[at[1]] = <int64_t> (<uint64_t> r[at[2]] * <uint64_t> r[at[3]])
+            elif at[0] == DIVIDE:
+                if r[at[3]] <= 0:
+                    return WRONG
+                r[at[1]] = floored(r[at[2]], r[at[3]])
+            elif at[0] == REMAINDER:
+                if r[at[3]] <= 0:
+                    return WRONG
+                r[at[1]] = <int64_t> (<uint64_t> r[at[2]] % <uint64_t> r[at[3]])
+            else:
+                label[0] = -1
+                return DONE
+            at += WIDTH
+        if r[0] >= end:
+            return DONE
+
+
+cdef class Interpreter:
+    """Runs the sessions of a table.
+
+    Args:
+        bytecode: The program; see ``instructions.Bytecode``. It is checked.
+    """
+
+    cdef const int32_t[:, ::1] code
+    cdef const int32_t[::1] lists
+    cdef const int64_t[::1] tables
+    cdef const int32_t[:, ::1] blocks
+    cdef const int64_t[::1] constants
+    cdef int64_t cells
+    cdef int64_t scratch
+
+    def __init__(self, bytecode):
+        if not isinstance(bytecode, _instructions.Bytecode):
+            raise TypeError(f"a Bytecode is needed, not {type(bytecode).__name__}")
+        bytecode.check()
+        self.code, self.lists, self.tables, self.blocks = bytecode.code, bytecode.lists, bytecode.tables, bytecode.blocks
+        self.constants, self.cells, self.scratch = bytecode.constants, bytecode.cells, bytecode.scratch
+
+    def run(self, int64_t[:, ::1] table, int64_t[::1] clock, int32_t[::1] place, int64_t[::1] over, int32_t[::1] kind, int64_t[::1] offset,
+            int64_t[::1] session, int64_t[::1] sent, int64_t[::1] values, *, int64_t first, int64_t used, int64_t end, int64_t events,
+            int64_t integers):
+        """Run the sessions in slots ``first`` to ``used`` whose clock is before ``end``.
+
+        Args:
+            table: int64[slots, cells].
+            clock: int64[slots], each session's clock in microseconds; over or free ones have the greatest int64.
+            place: int32[slots], the block at which each stands.
+            over: int64[slots], gets the slots of sessions that ended.
+            kind, offset, session, sent, values: The arena's columns.
+            first: Where to begin.
+            used: Where to stop.
+            end: End of the window, microseconds.
+            events: Records that the arena holds already.
+            integers: Integers that it holds already.
+
+        Returns:
+            The slot to go on at (``used`` when all is done), the arena's records and integers, how many sessions ended, whether the arena lacks
+            room (else, before ``used``, it only let signals in), and the records and integers that the session's next block needs.
+
+        Raises:
+            ValueError: The arrays do not fit together.
+            RuntimeError: The program left its tables, which is a bug of its compiler.
+        """
+        cdef int64_t slot, label, ended = 0
+        cdef int outcome = DONE
+        cdef Arena arena
+        cdef Program program
+        cdef int64_t *r
+        cdef int64_t *row
+        cdef int64_t size = self.cells * 8
+        if table.shape[1] != self.cells or not 0 <= first <= used <= min(table.shape[0], clock.shape[0], place.shape[0]) or used - first > over.shape[0]:
+            raise ValueError(f"slots {first} to {used} of a table of {table.shape[0]} sessions with {table.shape[1]} cells, {self.cells} were right")
+        arena.events, arena.events_room = events, min(kind.shape[0], offset.shape[0], session.shape[0], sent.shape[0])
+        arena.integers, arena.integers_room = integers, values.shape[0]
+        if not 0 <= events <= arena.events_room or not 0 <= integers <= arena.integers_room:
+            raise ValueError(f"arena of {arena.events_room} records and {arena.integers_room} integers holds {events} and {integers}")
+        if first == used or not arena.events_room or not arena.integers_room:
+            return (first, events, integers, 0, first != used, 1, 1)
+        arena.kind, arena.offset, arena.session, arena.sent, arena.values = &kind[0], &offset[0], &session[0], &sent[0], &values[0]
+        program.code, program.blocks = &self.code[0, 0], &self.blocks[0, 0]
+        program.lists = &self.lists[0] if self.lists.shape[0] else NULL
+        program.tables = &self.tables[0] if self.tables.shape[0] else NULL
+        program.patience = PATIENCE
+        r = <int64_t *> malloc((self.cells + self.scratch + self.constants.shape[0]) * 8)
+        if r == NULL:
+            raise MemoryError
+        for slot in range(self.scratch):
+            r[self.cells + slot] = 0
+        if self.constants.shape[0]:
+            memcpy(r + self.cells + self.scratch, &self.constants[0], self.constants.shape[0] * 8)
+        with nogil:
+            slot = first
+            while slot < used:
+                if clock[slot] < end:
+                    row = &table[slot, 0]
+                    memcpy(r, row, size)
+                    label = place[slot]
+                    outcome = run(&program, r, &label, end, &arena)
+                    if label < 0:
+                        clock[slot] = INT64_MAX
+                        over[ended] = slot
+                        ended += 1
+                    else:
+                        memcpy(row, r, size)
+                        clock[slot] = r[0]
+                        place[slot] = <int32_t> label
+                    if outcome != DONE:
+                        break
+                slot += 1
+        free(r)
+        if outcome == WRONG:
+            raise RuntimeError(f"block {label}: an instruction left its table")
+        if outcome == NO_ROOM:
+            return (slot, arena.events, arena.integers, ended, True, self.blocks[label, 1], self.blocks[label, 2])
+        return (slot, arena.events, arena.integers, ended, False, 0, 0)

@@ -20,7 +20,7 @@ class Arena:
         self.kind: NDArray[np.int32] = np.empty(events, dtype=np.int32)
         self.offset: NDArray[np.int64] = np.empty(events, dtype=np.int64)
         self.session: NDArray[np.int64] = np.empty(events, dtype=np.int64)
-        self.sent: NDArray[np.int64] = np.empty(events, dtype=np.int64)
+        self.moment: NDArray[np.int64] = np.empty(events, dtype=np.int64)
         self.events = 0
         self.integers = 0
 
@@ -28,7 +28,7 @@ class Arena:
         """Forget all records."""
         self.events = self.integers = 0
 
-    def claim(self, kind: int, width: int, sessions: NDArray[np.int64], sent: NDArray[np.int64]) -> NDArray[np.int64]:
+    def claim(self, kind: int, width: int, sessions: NDArray[np.int64], moment: NDArray[np.int64]) -> NDArray[np.int64]:
         """Room for one record of each session: int64[n, width], to be filled before the next claim."""
         count = len(sessions)
         first, begin = self.events, self.integers
@@ -38,7 +38,7 @@ class Arena:
         self.kind[first:last] = kind
         self.offset[first:last] = np.arange(begin, end, width)
         self.session[first:last] = sessions
-        self.sent[first:last] = sent
+        self.moment[first:last] = moment
         self.events, self.integers = last, end
         return self.values[begin:end].reshape(count, width)
 
@@ -47,7 +47,7 @@ class Arena:
         kind: NDArray[np.int32],
         begins: NDArray[np.int64],
         session: NDArray[np.int64],
-        sent: NDArray[np.int64],
+        moment: NDArray[np.int64],
         values: NDArray[np.int64],
     ) -> None:
         """Lay down finished records; ``begins`` says where each one's row begins in ``values``."""
@@ -58,14 +58,14 @@ class Arena:
         self.kind[first:last] = kind
         self.offset[first:last] = begins + begin
         self.session[first:last] = session
-        self.sent[first:last] = sent
+        self.moment[first:last] = moment
         self.values[begin:end] = values
         self.events, self.integers = last, end
 
     def grow(self, events: int, integers: int) -> None:
         """Make room for so many records and integers in all."""
         if events > len(self.kind):
-            for name in ("kind", "offset", "session", "sent"):
+            for name in ("kind", "offset", "session", "moment"):
                 setattr(self, name, _larger(getattr(self, name), events))
         if integers > len(self.values):
             self.values = _larger(self.values, integers)
@@ -85,4 +85,4 @@ def copy_records(source: Arena, picked: NDArray[np.int64], target: Arena, widths
     begins = ends - width
     # Where each integer of the copied rows stands in the source: the row's beginning, plus its place in the row.
     places = np.arange(int(ends[-1])) + np.repeat(source.offset[picked] - begins, width)
-    target.append(kinds, begins, source.session[picked], source.sent[picked], source.values[places])
+    target.append(kinds, begins, source.session[picked], source.moment[picked], source.values[places])

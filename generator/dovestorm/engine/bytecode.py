@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dovestorm.engine.blocks import Branch, Const, Emit, Instruction, Operand, Read, Write
+from dovestorm.engine.blocks import Branch, Const, Emit, Instruction, Operand, Read, Reg, Write
 from dovestorm.kernel.instructions import Bytecode, Code
 
 if TYPE_CHECKING:
@@ -54,13 +54,14 @@ class _Assembler:
         self.blocks.append((len(self.code), len(rows), sum(map(len, rows))))
         # A cell is read where it lies, unless the block also changes it: that happens at the end, where another cell may still need the old value.
         written = {operation.cell for operation in block.operations if isinstance(operation, Write)}
-        moved = {o.operand for o in block.operations if isinstance(o, Write)}
+        late = [o.operand for o in block.operations if isinstance(o, Write)]
         if isinstance(block.terminator, Branch):
-            moved.add(block.terminator.choice)
+            late.append(block.terminator.choice)
+        moved = {operand.index for operand in late if isinstance(operand, Reg)}
         self._cell_of = {
             operation.register: operation.cell
             for operation in block.operations
-            if isinstance(operation, Read) and not (operation.cell in written and any(getattr(o, "index", -1) == operation.register for o in moved))
+            if isinstance(operation, Read) and not (operation.cell in written and operation.register in moved)
         }
         for operation in block.operations:
             match operation:

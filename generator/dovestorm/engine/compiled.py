@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from dovestorm.engine.arena import Arena
+    from dovestorm.engine.export_clock import ExportClock
     from dovestorm.engine.program import Program
 
 __all__ = ["CompiledRunner"]
@@ -21,10 +22,10 @@ __all__ = ["CompiledRunner"]
 class CompiledRunner:
     """Takes one session after another through its blocks, until its clock has left the window."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, clock: ExportClock) -> None:
         interpret = interpreter()
         assert interpret is not None
-        self._interpreter = interpret(bytecode(program))
+        self._interpreter = interpret(bytecode(program), clock.timing)
         self._over: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     def run(
@@ -43,7 +44,7 @@ class CompiledRunner:
                 arena.kind,
                 arena.offset,
                 arena.session,
-                arena.sent,
+                arena.moment,
                 arena.values,
                 first=first,
                 used=used,

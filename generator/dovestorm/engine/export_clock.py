@@ -12,64 +12,56 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dovestorm.hashing import derive, mix_array
+from dovestorm.kernel.instructions import LAG_STEP_BITS, LAG_STEPS, TURN_PERIOD_BITS, TURN_STEP_BITS, Timing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["ExportClock"]
 
-_LAG_STEP_BITS = 10
-_LAG_STEPS = 1024
 _LAG_MOST_US = 240
-_TURN_STEP_BITS = 6
-_TURN_PERIOD_BITS = 21
 _TURN_CHUNK = 20_000
 """So many turns fill a period, as a rule."""
 
 
 class ExportClock:
-    """The lag of each process and the turns of the stats process, drawn once from the seed and repeating with a period of one or two seconds."""
+    """The lag of each process and the turns of the stats process, drawn once from the seed and repeating with a period of one or two seconds.
 
-    def __init__(self, seed: int, processes: tuple[str, ...]) -> None:
-        lags = np.stack([_lags(derive(seed, "lag", name)) for name in processes])
-        self._lag = lags.reshape(-1)
-        self._slope = (np.roll(lags, -1, axis=1) - lags).reshape(-1)
-        self._turn = _turns(derive(seed, "turns"))
+    Attributes:
+        timing: The same as tables, for the kernel.
+    """
 
-    def handed_on(self, sent: NDArray[np.int64], process: NDArray[np.int64]) -> NDArray[np.int64]:
-        """When each event reaches the stats process: int64 microseconds, for each process in step with ``sent``."""
-        knot = (sent >> _LAG_STEP_BITS) & (_LAG_STEPS - 1)
-        knot += process * _LAG_STEPS
-        drift = self._slope.take(knot)
-        drift *= sent & ((1 << _LAG_STEP_BITS) - 1)
-        drift >>= _LAG_STEP_BITS
-        drift += self._lag.take(knot)
-        drift += sent
-        return drift
+    def __init__(self, seed: int, processes: tuple[str, ...], process_of_kind: NDArray[np.int64]) -> None:
+        lag = np.stack([_lags(derive(seed, "lag", name)) for name in processes])
+        self.timing = Timing(process_of_kind, lag, np.roll(lag, -1, axis=1) - lag, _turns(derive(seed, "turns")))
+
+    def handed_on(self, sent: NDArray[np.int64], kind: int) -> NDArray[np.int64]:
+        """When records of a kind reach the stats process: int64 microseconds, in step with ``sent`` for each process."""
+        process = int(self.timing.process[kind])
+        knot = (sent >> LAG_STEP_BITS) & (LAG_STEPS - 1)
+        drift = self.timing.slope[process].take(knot) * (sent & ((1 << LAG_STEP_BITS) - 1)) >> LAG_STEP_BITS
+        return sent + self.timing.lag[process].take(knot) + drift
 
     def exported(self, handed_on: NDArray[np.int64]) -> NDArray[np.int64]:
         """The stats process's clock when it exports: the end of the turn, int64 microseconds, never before ``handed_on``."""
-        step = handed_on >> _TURN_STEP_BITS
-        step &= (1 << (_TURN_PERIOD_BITS - _TURN_STEP_BITS)) - 1
-        turn = self._turn.take(step)
-        turn += handed_on & ~((1 << _TURN_PERIOD_BITS) - 1)
-        return turn
+        step = (handed_on >> TURN_STEP_BITS) & ((1 << (TURN_PERIOD_BITS - TURN_STEP_BITS)) - 1)
+        return self.timing.turn.take(step) + (handed_on & ~((1 << TURN_PERIOD_BITS) - 1))
 
 
 def _lags(key: int) -> NDArray[np.int64]:
-    return (mix_array(np.arange(_LAG_STEPS, dtype=np.uint64) + np.uint64(key)) % np.uint64(_LAG_MOST_US)).astype(np.int64)
+    return (mix_array(np.arange(LAG_STEPS, dtype=np.uint64) + np.uint64(key)) % np.uint64(_LAG_MOST_US)).astype(np.int64)
 
 
 def _turns(key: int) -> NDArray[np.int64]:
     """For each step of the period the first end of a turn that is not before the step's end."""
-    period = 1 << _TURN_PERIOD_BITS
+    period = 1 << TURN_PERIOD_BITS
     ends = np.zeros(1, dtype=np.int64)
     while ends[-1] < period:
         numbers = np.arange(len(ends) - 1, len(ends) - 1 + _TURN_CHUNK, dtype=np.uint64)
         ends = np.concatenate([ends, ends[-1] + np.cumsum(_gaps(mix_array(numbers + np.uint64(key))))])
     ends = ends[1 : np.searchsorted(ends, period) + 1]
     ends[-1] = period
-    step_ends = (np.arange(1, (period >> _TURN_STEP_BITS) + 1, dtype=np.int64)) << _TURN_STEP_BITS
+    step_ends = (np.arange(1, (period >> TURN_STEP_BITS) + 1, dtype=np.int64)) << TURN_STEP_BITS
     return ends[np.searchsorted(ends, step_ends, side="left")]
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from dovestorm.engine.arena import Arena
     from dovestorm.engine.blocks import Block, Operation, Terminator
+    from dovestorm.engine.export_clock import ExportClock
     from dovestorm.engine.program import Program
 
 __all__ = ["GroupedRunner"]
@@ -50,9 +51,10 @@ class _Step:
 class _Group:
     """Sessions that run a block together; actions reach the session table and the arena through it."""
 
-    __slots__ = ("arena", "rows", "sessions")
+    __slots__ = ("arena", "clock", "rows", "sessions")
 
-    def __init__(self, rows: list[NDArray[np.int64]], arena: Arena, sessions: NDArray[np.int64]) -> None:
+    def __init__(self, rows: list[NDArray[np.int64]], arena: Arena, sessions: NDArray[np.int64], clock: ExportClock) -> None:
+        self.clock = clock
         self.rows = rows
         self.arena = arena
         self.sessions = sessions
@@ -61,7 +63,8 @@ class _Group:
 class GroupedRunner:
     """Takes all sessions that stand at the same block through it together."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, clock: ExportClock) -> None:
+        self._clock = clock
         blocks = program.blocks
         self._steps = [_may_park(number, step) for number, step in enumerate(_chained(blocks))]
         self._pending: list[list[NDArray[np.int64]]] = [[] for _ in blocks]
@@ -102,7 +105,7 @@ class GroupedRunner:
     def _run(self, label: int, sessions: NDArray[np.int64], end: int, arena: Arena) -> None:
         step = self._steps[label]
         for first in range(0, len(sessions), _GROUP_MOST):
-            group = _Group(self._rows, arena, sessions[first : first + _GROUP_MOST])
+            group = _Group(self._rows, arena, sessions[first : first + _GROUP_MOST], self._clock)
             frame: _Frame = []
             for actions, registers in step.segments:
                 frame = [None] * registers
@@ -208,8 +211,10 @@ def _write(cell: int, operand: Operand) -> Callable[[_Frame, _Group], None]:
 
 def _emission(kind: int, row: Sequence[Operand]) -> Callable[[_Frame, _Group], None]:
     def emit(frame: _Frame, group: _Group) -> None:
-        rows = group.arena.claim(kind, len(row), group.rows[SESSION].take(group.sessions), _value(row[1], frame))
+        moments = group.clock.handed_on(_value(row[1], frame), kind)
+        rows = group.arena.claim(kind, len(row), group.rows[SESSION].take(group.sessions), moments)
         for column, operand in enumerate(row):
             rows[:, column] = _value(operand, frame)
+        rows[:, 1] = group.clock.exported(moments)
 
     return emit

@@ -52,14 +52,14 @@ class Runner(Protocol):
         ...
 
 
-def _runner(program: Program) -> Runner:
+def _runner(program: Program, clock: ExportClock) -> Runner:
     if interpreter() is None:
         from dovestorm.engine.grouped import GroupedRunner
 
-        return GroupedRunner(program)
+        return GroupedRunner(program, clock)
     from dovestorm.engine.compiled import CompiledRunner
 
-    return CompiledRunner(program)
+    return CompiledRunner(program, clock)
 
 
 class Machine:
@@ -84,7 +84,7 @@ class Machine:
         sessions: int | None = None,
         until: int | None = None,
         rate: float = 1.0,
-        target: int = 1 << 18,
+        target: int = 1 << 16,
     ) -> None:
         self.program = program
         self.started = 0
@@ -96,7 +96,6 @@ class Machine:
         self._widths = np.array([kind.width for kind in program.layout.kinds], dtype=np.int64)
         self._until = until
         self._target = target
-        self.export_clock = ExportClock(seed, program.processes or ("none",))
         self._newcomers = Newcomers(program, seed=seed, shard=shard, sessions=sessions, until=until, rate=rate)
         self._capacity = 0
         self._table: NDArray[np.int64] = np.empty((0, program.cells), dtype=np.int64)
@@ -104,7 +103,7 @@ class Machine:
         self._place: NDArray[np.int32] = np.empty(0, dtype=np.int32)
         self._free: list[NDArray[np.int64]] = []
         self._used = 0
-        self._runner = _runner(program)
+        self._runner = _runner(program, ExportClock(seed, program.processes or ("none",), program.process_of_kind))
         self._carry = Arena(256, 4096)
         self._carry_moment = 0
         self._window_end = program.scenario.start
@@ -171,20 +170,18 @@ class Machine:
 
     def settle(self, end: int, arena: Arena) -> Batch:
         """Put the records in export order; those exported at ``end`` or later are kept for the next window."""
-        return ordered_batch(self.program.layout, self.export_clock, self.records(end, arena))
+        return ordered_batch(self.program.layout, self.records(end, arena), end)
 
     def records(self, end: int, arena: Arena) -> Records:
-        """The arena's records that reach the stats process before ``end``; the others are carried over to the next window."""
+        """The arena's records; those that reach the stats process at ``end`` or later are also kept for the next window."""
         count = arena.events
-        moments = self.export_clock.handed_on(arena.sent[:count], self.program.process_of_kind[arena.kind[:count]])
-        late = moments >= end
+        moment = arena.moment[:count]
+        late = np.flatnonzero(moment >= end)
         self._carry.clear()
-        if not late.any():
-            return Records(arena.kind[:count], arena.offset[:count], arena.session[:count], moments, arena.values)
-        copy_records(arena, np.flatnonzero(late), self._carry, self._widths)
-        self._carry_moment = int(moments[late].min())
-        early = np.flatnonzero(~late)
-        return Records(arena.kind[early], arena.offset[early], arena.session[early], moments[early], arena.values)
+        if len(late):
+            copy_records(arena, late, self._carry, self._widths)
+            self._carry_moment = int(moment[late].min())
+        return Records(arena.kind[:count], arena.offset[:count], arena.session[:count], moment, arena.values)
 
     # ------------------------------------------------------------ sessions
 

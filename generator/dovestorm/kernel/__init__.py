@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from dovestorm.kernel._interpreter import Interpreter
+    from dovestorm.kernel.instructions import in_order
     from dovestorm.kernel.reference import Walker
 
-__all__ = ["RecordTooLargeError", "Template", "Walker", "implementation", "interpreter"]
+__all__ = ["RecordTooLargeError", "Template", "Walker", "implementation", "in_order", "interpreter"]
 
 
 def _choose(wish: str) -> ModuleType:
@@ -41,6 +42,10 @@ _chosen = _choose(os.environ.get("DOVESTORM_KERNEL", ""))
 
 if not TYPE_CHECKING:
     Walker = _chosen.Walker
+    if _chosen.__name__.endswith("reference"):
+        from dovestorm.kernel.instructions import in_order
+    else:
+        from dovestorm.kernel._interpreter import in_order
 
 
 def implementation() -> str:

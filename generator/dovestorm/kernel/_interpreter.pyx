@@ -7,14 +7,20 @@ when the interpreter was made; what depends on values (a place in a table, a cho
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from dovestorm.kernel import instructions as _instructions
 
-__all__ = ["Interpreter"]
+__all__ = ["Interpreter", "in_order"]
 
 cdef enum:
     WIDTH = 8
+    LAG_STEP_BITS = 10
+    LAG_STEPS = 1024
+    TURN_STEP_BITS = 6
+    TURN_PERIOD_BITS = 21
+    INDEX_BITS = 26
+    DIGIT_BITS = 11
 
 cdef enum Code:
     MOVE, ADD, SUBTRACT, MULTIPLY, DIVIDE, REMAINDER, MAXIMUM, MINIMUM, SHIFT_LEFT, SHIFT_RIGHT, AND, PRESENT, SCALE, HASH, HALF, SPREAD, QUANTILE, \
@@ -25,14 +31,19 @@ cdef enum Outcome:
 
 cdef int64_t PATIENCE = 1 << 22
 
-if _instructions.INSTRUCTION_WIDTH != WIDTH or len(_instructions.Code) != STOP + 1:
+if (
+    _instructions.INSTRUCTION_WIDTH != WIDTH
+    or len(_instructions.Code) != STOP + 1
+    or (_instructions.LAG_STEP_BITS, _instructions.LAG_STEPS) != (LAG_STEP_BITS, LAG_STEPS)
+    or (_instructions.TURN_STEP_BITS, _instructions.TURN_PERIOD_BITS) != (TURN_STEP_BITS, TURN_PERIOD_BITS)
+):
     raise ImportError("the compiled kernel is older than its sources: build it again")
 
 cdef struct Arena:
     int32_t *kind
     int64_t *offset
     int64_t *session
-    int64_t *sent
+    int64_t *moment
     int64_t *values
     int64_t events
     int64_t events_room
@@ -44,7 +55,10 @@ cdef struct Program:
     const int32_t *lists
     const int64_t *tables
     const int32_t *blocks
-    int64_t cells
+    const int64_t *process
+    const int64_t *lag
+    const int64_t *slope
+    const int64_t *turn
     int64_t patience
 
 
@@ -87,6 +101,17 @@ cdef inline int64_t drawn(const int64_t *table, uint64_t half) noexcept nogil:
     return <int64_t> (low + <uint64_t> (<int64_t> (slope * ((half >> 6) & 0xFFFF)) >> 16))
 
 
+cdef inline int64_t handed_on(Program *program, int32_t kind, int64_t sent) noexcept nogil:
+    """When a record reaches the stats process."""
+    cdef int64_t knot = LAG_STEPS * program.process[kind] + ((sent >> LAG_STEP_BITS) & (LAG_STEPS - 1))
+    return sent + program.lag[knot] + (program.slope[knot] * (sent & ((1 << LAG_STEP_BITS) - 1)) >> LAG_STEP_BITS)
+
+
+cdef inline int64_t exported(Program *program, int64_t moment) noexcept nogil:
+    """The stats process's clock when it exports what reached it then."""
+    return (moment & ~<int64_t> ((1 << TURN_PERIOD_BITS) - 1)) + program.turn[(moment >> TURN_STEP_BITS) & ((1 << (TURN_PERIOD_BITS - TURN_STEP_BITS)) - 1)]
+
+
 cdef int run(Program *program, int64_t *r, int64_t *label, int64_t end, Arena *arena) noexcept nogil:
     """Run one session until its clock reaches ``end`` (DONE) or it is over (DONE, with a label of -1)."""
     cdef const int32_t *at
@@ -116,7 +141,8 @@ cdef int run(Program *program, int64_t *r, int64_t *label, int64_t end, Arena *a
                 arena.kind[arena.events] = at[1]
                 arena.offset[arena.events] = arena.integers
                 arena.session[arena.events] = r[2]
-                arena.sent[arena.events] = row[1]
+                arena.moment[arena.events] = handed_on(program, at[1], row[1])
+                row[1] = exported(program, arena.moment[arena.events])
                 arena.events += 1
                 arena.integers += at[6]
             elif at[0] == QUANTILE:
@@ -200,6 +226,7 @@ cdef class Interpreter:
 
     Args:
         bytecode: The program; see ``instructions.Bytecode``. It is checked.
+        timing: When records are exported; checked too.
     """
 
     cdef const int32_t[:, ::1] code
@@ -207,18 +234,24 @@ cdef class Interpreter:
     cdef const int64_t[::1] tables
     cdef const int32_t[:, ::1] blocks
     cdef const int64_t[::1] constants
+    cdef const int64_t[::1] process
+    cdef const int64_t[:, ::1] lag
+    cdef const int64_t[:, ::1] slope
+    cdef const int64_t[::1] turn
     cdef int64_t cells
     cdef int64_t scratch
 
-    def __init__(self, bytecode):
-        if not isinstance(bytecode, _instructions.Bytecode):
-            raise TypeError(f"a Bytecode is needed, not {type(bytecode).__name__}")
+    def __init__(self, bytecode, timing):
+        if not isinstance(bytecode, _instructions.Bytecode) or not isinstance(timing, _instructions.Timing):
+            raise TypeError(f"a Bytecode and a Timing are needed, not {type(bytecode).__name__} and {type(timing).__name__}")
         bytecode.check()
+        timing.check(bytecode.kinds)
+        self.process, self.lag, self.slope, self.turn = timing.process, timing.lag, timing.slope, timing.turn
         self.code, self.lists, self.tables, self.blocks = bytecode.code, bytecode.lists, bytecode.tables, bytecode.blocks
         self.constants, self.cells, self.scratch = bytecode.constants, bytecode.cells, bytecode.scratch
 
     def run(self, int64_t[:, ::1] table, int64_t[::1] clock, int32_t[::1] place, int64_t[::1] over, int32_t[::1] kind, int64_t[::1] offset,
-            int64_t[::1] session, int64_t[::1] sent, int64_t[::1] values, *, int64_t first, int64_t used, int64_t end, int64_t events,
+            int64_t[::1] session, int64_t[::1] moment, int64_t[::1] values, *, int64_t first, int64_t used, int64_t end, int64_t events,
             int64_t integers):
         """Run the sessions in slots ``first`` to ``used`` whose clock is before ``end``.
 
@@ -227,7 +260,7 @@ cdef class Interpreter:
             clock: int64[slots], each session's clock in microseconds; over or free ones have the greatest int64.
             place: int32[slots], the block at which each stands.
             over: int64[slots], gets the slots of sessions that ended.
-            kind, offset, session, sent, values: The arena's columns.
+            kind, offset, session, moment, values: The arena's columns.
             first: Where to begin.
             used: Where to stop.
             end: End of the window, microseconds.
@@ -251,16 +284,18 @@ cdef class Interpreter:
         cdef int64_t size = self.cells * 8
         if table.shape[1] != self.cells or not 0 <= first <= used <= min(table.shape[0], clock.shape[0], place.shape[0]) or used - first > over.shape[0]:
             raise ValueError(f"slots {first} to {used} of a table of {table.shape[0]} sessions with {table.shape[1]} cells, {self.cells} were right")
-        arena.events, arena.events_room = events, min(kind.shape[0], offset.shape[0], session.shape[0], sent.shape[0])
+        arena.events, arena.events_room = events, min(kind.shape[0], offset.shape[0], session.shape[0], moment.shape[0])
         arena.integers, arena.integers_room = integers, values.shape[0]
         if not 0 <= events <= arena.events_room or not 0 <= integers <= arena.integers_room:
             raise ValueError(f"arena of {arena.events_room} records and {arena.integers_room} integers holds {events} and {integers}")
         if first == used or not arena.events_room or not arena.integers_room:
             return (first, events, integers, 0, first != used, 1, 1)
-        arena.kind, arena.offset, arena.session, arena.sent, arena.values = &kind[0], &offset[0], &session[0], &sent[0], &values[0]
+        arena.kind, arena.offset, arena.session, arena.moment, arena.values = &kind[0], &offset[0], &session[0], &moment[0], &values[0]
         program.code, program.blocks = &self.code[0, 0], &self.blocks[0, 0]
         program.lists = &self.lists[0] if self.lists.shape[0] else NULL
         program.tables = &self.tables[0] if self.tables.shape[0] else NULL
+        program.process = &self.process[0] if self.process.shape[0] else NULL
+        program.lag, program.slope, program.turn = &self.lag[0, 0], &self.slope[0, 0], &self.turn[0]
         program.patience = PATIENCE
         r = <int64_t *> malloc((self.cells + self.scratch + self.constants.shape[0]) * 8)
         if r == NULL:
@@ -294,3 +329,97 @@ cdef class Interpreter:
         if outcome == NO_ROOM:
             return (slot, arena.events, arena.integers, ended, True, self.blocks[label, 1], self.blocks[label, 2])
         return (slot, arena.events, arena.integers, ended, False, 0, 0)
+
+
+cdef void sort(uint64_t *keys, uint64_t *other, int64_t count, int bits) noexcept nogil:
+    """Sort by the bits of each key above ``INDEX_BITS``, of which ``bits`` matter; ``other`` is room for as many. A stable radix sort."""
+    cdef int passes = (bits + DIGIT_BITS - 1) // DIGIT_BITS
+    cdef int digit = (bits + passes - 1) // passes if passes else 0
+    cdef int shift = INDEX_BITS
+    cdef int64_t counts[1 << DIGIT_BITS]
+    cdef int64_t number, place, size
+    cdef uint64_t mask = (1 << digit) - 1
+    cdef uint64_t *source = keys
+    cdef uint64_t *target = other
+    while shift < INDEX_BITS + bits:
+        memset(counts, 0, sizeof(counts))
+        for number in range(count):
+            counts[(source[number] >> shift) & mask] += 1
+        place = 0
+        for number in range(<int64_t> mask + 1):
+            size = counts[number]
+            counts[number] = place
+            place += size
+        for number in range(count):
+            place = (source[number] >> shift) & mask
+            target[counts[place]] = source[number]
+            counts[place] += 1
+        source, target = target, source
+        shift += digit
+    if source != keys:
+        memcpy(keys, source, count * 8)
+
+
+cdef void settle_ties(uint64_t *keys, int64_t count, const int64_t *session) noexcept nogil:
+    """Put keys of one moment in the order of their sessions; those of one session keep theirs."""
+    cdef int64_t number, place
+    cdef uint64_t key
+    for number in range(1, count):
+        key = keys[number]
+        place = number
+        while (
+            place > 0
+            and keys[place - 1] >> INDEX_BITS == key >> INDEX_BITS
+            and session[keys[place - 1] & ((1 << INDEX_BITS) - 1)] > session[key & ((1 << INDEX_BITS) - 1)]
+        ):
+            keys[place] = keys[place - 1]
+            place -= 1
+        keys[place] = key
+
+
+def in_order(const int64_t[::1] moment, const int64_t[::1] session, int64_t[::1] order, uint64_t[::1] room, *, int64_t end):
+    """Find the order in which records are exported: by moment, then by session, then as they stand.
+
+    Args:
+        moment: int64[n], 0 or more.
+        session: int64[n].
+        order: int64[n], gets the places of the records before ``end``, in order.
+        room: uint64[2n], to work in.
+        end: Records of this moment or later are left out.
+
+    Returns:
+        How many records there are before ``end``.
+
+    Raises:
+        ValueError: The arrays do not fit together, more than 2**26 records, or moments more than 2**37 microseconds apart.
+    """
+    cdef int64_t count = moment.shape[0]
+    cdef int64_t number, found = 0
+    cdef int64_t first = INT64_MAX
+    cdef int64_t last = INT64_MIN
+    cdef int bits = 0
+    cdef uint64_t *keys
+    if session.shape[0] != count or order.shape[0] < count or room.shape[0] < 2 * count or count > (1 << INDEX_BITS):
+        raise ValueError(f"{count} moments, {session.shape[0]} sessions, room for {order.shape[0]} and {room.shape[0]}: n, n, n and 2n were right")
+    if not count:
+        return 0
+    keys = &room[0]
+    with nogil:
+        for number in range(count):
+            if moment[number] < end:
+                first = min(first, moment[number])
+                last = max(last, moment[number])
+        while last > first and (last - first) >> bits:
+            bits += 1
+        if bits + INDEX_BITS < 64:
+            for number in range(count):
+                if moment[number] < end:
+                    keys[found] = (<uint64_t> (moment[number] - first) << INDEX_BITS) | <uint64_t> number
+                    found += 1
+            sort(keys, keys + count, found, bits)
+            settle_ties(keys, found, &session[0])
+            for number in range(found):
+                order[number] = <int64_t> (keys[number] & ((1 << INDEX_BITS) - 1))
+    if bits + INDEX_BITS >= 64:
+        raise ValueError(f"moments {first} and {last} are more than {1 << (63 - INDEX_BITS)} microseconds apart")
+    return found

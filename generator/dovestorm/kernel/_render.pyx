@@ -8,6 +8,16 @@ what depends on rows (columns, texts, shapes, numbers) is checked here.
 from libc.stdint cimport INT64_MIN, int32_t, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memmove
 
+cdef extern from *:
+    """
+    #if defined(__GNUC__) || defined(__clang__)
+    #define DOVESTORM_PREFETCH(address) __builtin_prefetch(address)
+    #else
+    #define DOVESTORM_PREFETCH(address) ((void) 0)
+    #endif
+    """
+    void prefetch "DOVESTORM_PREFETCH"(const void *address) noexcept nogil
+
 from dovestorm.errors import FormatError
 from dovestorm.kernel import pieces as _pieces
 
@@ -24,6 +34,10 @@ cdef enum Wrap:
 
 cdef enum Reason:
     NONE, FULL, BAD_KIND, BAD_ROW, BAD_TEXT, BAD_SHAPE, TOO_DEEP, TOO_MANY_CALLS, IS_LIST, BAD_TIME, BAD_ADDRESS, OVERFLOWN, UNOPENED, TOO_LONG
+
+cdef enum:
+    AHEAD = 6
+    ROW_INTEGERS = 24
 
 cdef int64_t ABSENT = INT64_MIN
 cdef int64_t MAX_DEPTH = _pieces.MAX_DEPTH
@@ -438,10 +452,16 @@ cdef int64_t render(
     Walk *walk, const int32_t *kind, const int64_t *offset, int64_t count, const int64_t *kinds, int64_t kind_count, uint8_t *out, int64_t *ends
 ) noexcept nogil:
     """Render up to ``count`` records; gives how many, with ``walk.reason`` set if the next one could not be."""
-    cdef int64_t number
+    cdef int64_t number, ahead, line
     cdef const int64_t *span
     cdef uint8_t *at = out
     for number in range(count):
+        # Rows lie anywhere in the window: the one that is needed some records later is fetched from memory meanwhile.
+        if number + AHEAD < count:
+            ahead = offset[number + AHEAD]
+            if 0 <= ahead < walk.value_count - ROW_INTEGERS:
+                for line in range(0, ROW_INTEGERS, 8):
+                    prefetch(walk.values + ahead + line)
         if kind[number] < 0 or kind[number] >= kind_count:
             fail(walk, BAD_KIND, kind[number])
             return number

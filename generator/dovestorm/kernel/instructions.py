@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["INSTRUCTION_WIDTH", "MEANINGS", "MILLION", "QUANTILES", "Bytecode", "Code"]
+__all__ = ["INSTRUCTION_WIDTH", "LAG_STEPS", "LAG_STEP_BITS", "MEANINGS", "MILLION", "QUANTILES", "TURN_PERIOD_BITS", "TURN_STEP_BITS", "Bytecode", "Code", "Timing", "in_order"]
 
 MILLION = 1_000_000
 INSTRUCTION_WIDTH = 8
@@ -29,6 +29,9 @@ INSTRUCTION_WIDTH = 8
 
 QUANTILES = 1025
 """Entries of a quantile table: 0, 1/1024 ... 1."""
+
+LAG_STEP_BITS, LAG_STEPS = 10, 1024
+TURN_STEP_BITS, TURN_PERIOD_BITS = 6, 21
 
 _LOW_32 = 0xFFFFFFFF
 
@@ -174,6 +177,29 @@ MEANINGS: dict[Code, Callable[..., Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """When the stats process gets and exports what a process sends; ``engine.export_clock`` makes it and says what it means.
+
+    Attributes:
+        process: int64, the emitting process of each record kind.
+        lag: int64[processes, LAG_STEPS], microseconds at each step of ``1 << LAG_STEP_BITS`` microseconds.
+        slope: int64[processes, LAG_STEPS], what the lag grows by until the next step.
+        turn: int64[1 << (TURN_PERIOD_BITS - TURN_STEP_BITS)], the end of the turn for each step of a period.
+    """
+
+    process: NDArray[np.int64]
+    lag: NDArray[np.int64]
+    slope: NDArray[np.int64]
+    turn: NDArray[np.int64]
+
+    def check(self, kinds: int) -> None:
+        """Raise ``ValueError`` unless every kind has a process and every process its tables."""
+        shape = (len(self.lag), LAG_STEPS)
+        _sure(len(self.process) == kinds and _inside(self.process, len(self.lag)), "a record kind's process")
+        _sure(self.lag.shape == shape == self.slope.shape and self.turn.shape == (1 << (TURN_PERIOD_BITS - TURN_STEP_BITS),), "the timing")
+
+
+@dataclass(frozen=True, slots=True)
 class Bytecode:
     """A program for the compiled interpreter.
 
@@ -235,6 +261,24 @@ class Bytecode:
         places, counts = self.code[which, 5].astype(np.int64), self.code[which, 6].astype(np.int64)
         begins = np.cumsum(counts) - counts
         return self.lists[np.arange(int(counts.sum())) + np.repeat(places - begins, counts)].astype(np.int64)
+
+
+def in_order(moment: NDArray[np.int64], session: NDArray[np.int64], order: NDArray[np.int64], room: NDArray[np.uint64], *, end: int) -> int:  # noqa: ARG001 - as the compiled twin
+    """Find the order in which records are exported: by moment, then by session, then as they stand.
+
+    Args:
+        moment: int64[n], 0 or more.
+        session: int64[n].
+        order: int64[n], gets the places of the records before ``end``, in order.
+        room: uint64[2n], to work in; only the compiled twin does.
+        end: Records of this moment or later are left out.
+
+    Returns:
+        How many records there are before ``end``.
+    """
+    early = np.flatnonzero(moment < end)
+    order[: len(early)] = early[np.lexsort((session[early], moment[early]))]
+    return len(early)
 
 
 def _inside(numbers: NDArray[Any], size: int) -> bool:

@@ -86,7 +86,7 @@ class Board:
         self.block_due = cut(workers, BLOCKS, BLOCK_RECORDS)
         self.block_bytes = cut(workers, BLOCKS, MOST_RECORD_BYTES // 8)
         self.share_sizes = cut(shares, 2)
-        self.columns = cut(shares, 5, _EVENTS)
+        self.columns = cut(shares, 4, _EVENTS)
         self.values = cut(shares * _INTEGERS)
         return used * 8
 
@@ -148,14 +148,13 @@ class SharedArena(Arena):
     def __init__(self, board: Board, place: int) -> None:
         self.base = place * _INTEGERS
         columns = board.columns[place]
-        self.handed_on = columns[4]
         self._home = (board.values[self.base : self.base + _INTEGERS], columns[0].view(np.int32)[:_EVENTS], columns[1], columns[2], columns[3])
         self.clear()
 
     def clear(self) -> None:
         """Forget all records and come home."""
         super().clear()
-        self.values, self.kind, self.offset, self.session, self.sent = self._home
+        self.values, self.kind, self.offset, self.session, self.moment = self._home
 
     @property
     def outgrown(self) -> bool:

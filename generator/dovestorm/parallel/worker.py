@@ -90,16 +90,12 @@ class _Worker:
         end = self._machine.clipped(end)
         self._machine.simulate(end, arena)
         records = self._machine.records(end, arena)
-        count = len(records.kind)
         place = board.share(window, self._number)
         if arena.outgrown:
             np.savez(self._file(window, self._number), **{name: getattr(records, name) for name in Records.__slots__})
             board.share_sizes[place] = -1
         else:
-            # The kinds lie in the first half of their own column: NumPy does not see that widening them in place would overwrite them.
-            for column, values in zip(board.columns[place], (records.kind.copy(), records.offset, records.session, records.handed_on), strict=False):
-                column[:count] = values
-            board.share_sizes[place] = count
+            board.share_sizes[place] = len(records.kind)
         upcoming = self._machine.next_moment()
         with board:
             board.reports[window % PLANS, self._number] = OVER if upcoming is None else upcoming
@@ -118,12 +114,12 @@ class _Worker:
         else:
             begins = np.cumsum([0, *(len(part.values) for part in parts)]).tolist()
             values = np.concatenate([part.values for part in parts])
-            parts = [Records(p.kind, p.offset + begin, p.session, p.handed_on, values) for p, begin in zip(parts, begins, strict=False)]
+            parts = [Records(p.kind, p.offset + begin, p.session, p.moment, values) for p, begin in zip(parts, begins, strict=False)]
         return Records(
             np.concatenate([part.kind for part in parts]),
             np.concatenate([part.offset for part in parts]),
             np.concatenate([part.session for part in parts]),
-            np.concatenate([part.handed_on for part in parts]),
+            np.concatenate([part.moment for part in parts]),
             values,
         )
 
@@ -136,13 +132,13 @@ class _Worker:
                 records = Records(**{name: saved[name] for name in Records.__slots__})
             path.unlink()
             return records
-        kind, offset, session, handed_on = (column[:count] for column in board.columns[place][:4])
+        offset, session, moment = (column[:count] for column in board.columns[place][1:])
         base = place * (len(board.values) // (SLOTS * board.workers))
-        return Records(kind.astype(np.int32), offset + base, session, handed_on, board.values)
+        return Records(board.columns[place][0].view(np.int32)[:count], offset + base, session, moment, board.values)
 
     def _render(self, window: int) -> None:
         board = self._board
-        batch = ordered_batch(self._layout, self._machine.export_clock, self._collect(window))
+        batch = ordered_batch(self._layout, self._collect(window), self._machine.clipped(int(board.ends[window % PLANS])))
         due = batch.end if len(batch) else batch.offset
         first = 0
         while first < len(batch):

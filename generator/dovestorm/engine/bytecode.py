@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -110,5 +109,5 @@ class _Assembler:
     def _table(self, table: Table) -> int:
         if table not in self._placed:
             self._placed[table] = len(self.tables)
-            self.tables.extend(chain.from_iterable(row if isinstance(row, tuple) else (row,) for row in table))
+            self.tables.extend(np.array(table, dtype=np.int64).ravel().tolist())
         return self._placed[table]

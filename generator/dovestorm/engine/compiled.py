@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dovestorm.engine.bytecode import bytecode
 from dovestorm.kernel import interpreter
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ class CompiledRunner:
     def __init__(self, program: Program, clock: ExportClock) -> None:
         interpret = interpreter()
         assert interpret is not None
-        self._interpreter = interpret(bytecode(program), clock.timing)
+        self._interpreter = interpret(program.bytecode, clock.timing)
         self._over: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
     def run(

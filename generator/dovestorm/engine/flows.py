@@ -295,6 +295,7 @@ class FlowCompiler:
         begin = self._keep_clock()
         both = {name: self._bind(value) for name, value in step.fields.items()}
         self._inherited.append(both)
+        self._advance(step.opens)
         if step.begins:
             self._record(step.begins, step.service, (step.started,), begin.get(self._builder).columns[0])
         inherited = self._inherited.pop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from dovestorm.catalog.model import Edition
+    from dovestorm.kernel.instructions import Bytecode
 
 __all__ = ["Program", "compile_scenario", "targets_of"]
 
@@ -29,7 +31,7 @@ _SPECIAL = 3
 _MOST_PASSES = 6
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Program:
     """A compiled scenario.
 
@@ -48,6 +50,13 @@ class Program:
     cells: int
     processes: tuple[str, ...]
     process_of_kind: np.ndarray[Any, np.dtype[np.int64]]
+
+    @cached_property
+    def bytecode(self) -> Bytecode:
+        """The same for the compiled interpreter; made once, before workers share it."""
+        from dovestorm.engine.bytecode import bytecode
+
+        return bytecode(self)
 
 
 def compile_scenario(scenario: model.Scenario, edition: Edition) -> Program:

@@ -46,6 +46,7 @@ def parallel_blocks(stream: Stream, format_name: str, *, time_format: str, worke
         raise UsageError(f"workers: {workers}, but this platform cannot fork: use 1")
     # Compiled before the fork: faults are raised here, and the workers share the result.
     renderer = formats.renderer(format_name, stream.layout, time_format=time_format)
+    stream.machine()
     context = multiprocessing.get_context("fork")
     board = Board(context.Lock(), workers=workers, keep=keep)
     with tempfile.TemporaryDirectory(prefix="dovestorm-") as folder:

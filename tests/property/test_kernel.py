@@ -169,52 +169,6 @@ def test_shapes_may_call_shapes_as_deep_as_the_limit_says(walker_of) -> None:
     assert _outcome(walker, [0], [0], np.array([-1] * (pieces.MAX_DEPTH + 1) + [0]), 9, 1)[0] is FormatError
 
 
-@settings(max_examples=50)
-@given(
-    states=st.lists(st.integers(0, 2**64 - 1), max_size=50),
-    increment=st.integers(0, 2**64 - 1),
-    shift=st.integers(0, 63),
-    table=st.lists(INT64, min_size=1, max_size=9),
-)
-def test_number_mills_agree_with_each_other_and_with_arithmetic(states, increment, shift, table) -> None:
-    state, quantiles = np.array(states, np.uint64), np.resize(np.array(table, np.int64), 1025)
-    results = []
-    for kernel in (_render, reference):
-        mixed, drawn = state.copy(), np.zeros(len(state), np.int64)
-        kernel.mix64_into(mixed, increment, mixed)
-        kernel.quantile_into(state, shift, quantiles, drawn)
-        results.append((mixed.tolist(), drawn.tolist()))
-    assert results[0] == results[1]
-    assert results[0][0] == [_splitmix((value + increment) % 2**64) for value in states]
-
-
-def _splitmix(z: int) -> int:
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB % 2**64
-    return z ^ (z >> 31)
-
-
-@given(draw=st.integers(0, 2**32 - 1))
-def test_quantiles_lie_between_their_neighbours_in_the_table(draw) -> None:
-    table = (np.arange(1025, dtype=np.int64) ** 2) * 1000
-    for kernel in (_render, reference):
-        out = np.zeros(1, np.int64)
-        kernel.quantile_into(np.array([draw << 7], np.uint64), 7, table, out)
-        below = draw >> 22
-        assert table[below] <= out[0] <= table[below + 1]
-        assert out[0] == pytest.approx((draw / 2**22 - below) * (table[below + 1] - table[below]) + table[below], abs=1 + table[below + 1] / 2**15)
-
-
-@pytest.mark.parametrize("kernel", [_render, reference])
-def test_number_mills_refuse_arrays_that_do_not_match(kernel) -> None:
-    three, four, table = np.zeros(3, np.uint64), np.zeros(4, np.uint64), np.zeros(1025, np.int64)
-    with pytest.raises(ValueError, match="3 elements and out 4"):
-        kernel.mix64_into(three, 1, four)
-    for bits, shift, quantiles in ((four, 0, table), (three, 64, table), (three, -1, table), (three, 0, table[1:])):
-        with pytest.raises(ValueError, match="would be right"):
-            kernel.quantile_into(bits, shift, quantiles, np.zeros(3, np.int64))
-
-
 WRONG = {
     "unknown operation": {"pieces": [[16, 0, 0, 0, 0, 0, 0]]},
     "has its literal": {"pieces": [[Op.LITERAL, 3, 4, 0, 0, 0, 0]]},

@@ -76,10 +76,19 @@ def test_many_users_cost_what_few_do():
 
 
 def test_users_have_names_of_their_own():
-    from dovestorm.engine.sessions import _packer
+    from dovestorm.engine.blocks import Builder, Const
+    from dovestorm.engine.sessions import _packed
+    from dovestorm.kernel.instructions import MEANINGS
 
     scenario = open_stream("imap-login", overrides={"population.users": 400_000}).scenario
-    packed = _packer(scenario)(np.arange(400_000, dtype=np.int64))
+    builder = Builder()
+    rank = builder.register()
+    result = _packed(scenario, rank, builder)
+    columns = {rank.index: np.arange(400_000, dtype=np.int64)}
+    for one in builder.operations:
+        operands = (np.int64(o.value) if isinstance(o, Const) else columns[o.index] for o in one.operands)
+        columns[one.register] = MEANINGS[one.code](*operands)
+    packed = columns[result.index]
     without_domain = packed & ((1 << 44) - 1)
     assert len(np.unique(without_domain)) == 400_000
 

@@ -40,7 +40,8 @@ class ExportClock:
         process = int(self.timing.process[kind])
         knot = (sent >> LAG_STEP_BITS) & (LAG_STEPS - 1)
         drift = self.timing.slope[process].take(knot) * (sent & ((1 << LAG_STEP_BITS) - 1)) >> LAG_STEP_BITS
-        return sent + self.timing.lag[process].take(knot) + drift
+        moments: NDArray[np.int64] = sent + self.timing.lag[process].take(knot) + drift
+        return moments
 
     def exported(self, handed_on: NDArray[np.int64]) -> NDArray[np.int64]:
         """The stats process's clock when it exports: the end of the turn, int64 microseconds, never before ``handed_on``."""

@@ -1,4 +1,6 @@
-"""The only hot code: sessions to records, and records' integers to bytes. Compiled, with plain twins: the renderer's in Python, the interpreter's in NumPy.
+"""The only hot code: sessions to records, records in order, and records' integers to bytes.
+
+All of it is compiled and has a plain twin: in Python for the renderer, in NumPy for the rest.
 
 ``DOVESTORM_KERNEL=reference`` forces the twin, ``DOVESTORM_KERNEL=cython`` the compiled one; without it, the compiled one serves where
 it was built.

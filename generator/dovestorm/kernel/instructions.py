@@ -21,7 +21,20 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["INSTRUCTION_WIDTH", "LAG_STEPS", "LAG_STEP_BITS", "MEANINGS", "MILLION", "QUANTILES", "TURN_PERIOD_BITS", "TURN_STEP_BITS", "Bytecode", "Code", "Timing", "in_order"]
+__all__ = [
+    "INSTRUCTION_WIDTH",
+    "LAG_STEPS",
+    "LAG_STEP_BITS",
+    "MEANINGS",
+    "MILLION",
+    "QUANTILES",
+    "TURN_PERIOD_BITS",
+    "TURN_STEP_BITS",
+    "Bytecode",
+    "Code",
+    "Timing",
+    "in_order",
+]
 
 MILLION = 1_000_000
 INSTRUCTION_WIDTH = 8
@@ -107,7 +120,8 @@ def _scale(a: Any, b: Any) -> Any:
 
 
 def _hash(a: NDArray[np.int64], b: Any) -> NDArray[np.int64]:
-    return mix_array((a + b).view(np.uint64)).view(np.int64)
+    mixed: NDArray[np.int64] = mix_array((a + b).view(np.uint64)).view(np.int64)
+    return mixed
 
 
 def _spread(bits: Any, shift: Any, size: Any) -> Any:
@@ -260,7 +274,8 @@ class Bytecode:
         """All entries of the lists of some instructions."""
         places, counts = self.code[which, 5].astype(np.int64), self.code[which, 6].astype(np.int64)
         begins = np.cumsum(counts) - counts
-        return self.lists[np.arange(int(counts.sum())) + np.repeat(places - begins, counts)].astype(np.int64)
+        listed: NDArray[np.int64] = self.lists[np.arange(int(counts.sum())) + np.repeat(places - begins, counts)].astype(np.int64)
+        return listed
 
 
 def in_order(moment: NDArray[np.int64], session: NDArray[np.int64], order: NDArray[np.int64], room: NDArray[np.uint64], *, end: int) -> int:  # noqa: ARG001 - as the compiled twin

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
-_TARGET = 1 << 16
+_TARGET = 1 << 15
 
 
 class Reader:

@@ -49,6 +49,8 @@ class _Worker:
         self._machine: Machine = stream.machine(shard=(first + of * number, of * board.workers))
         self._arenas = [SharedArena(board, board.share(slot, number)) for slot in range(SLOTS)]
         self._layout = stream.layout
+        self._blocks = BLOCKS
+        """So many blocks the last window that we rendered took, and a few more."""
 
     def run(self) -> None:
         """Render when a window of ours is ready, else simulate ahead, else wait."""
@@ -73,10 +75,13 @@ class _Worker:
         return self._can_render(turn) or (turn >= window if over else self._can_simulate(window))
 
     def _can_render(self, window: int) -> bool:
-        """Windows are rendered one after another: who rendered ahead of its turn would soon wait for room, when it could simulate instead."""
-        board, before = self._board, window - 1
-        in_turn = before < 0 or board.rendered[before % board.workers] > before // board.workers
-        return bool(in_turn and (board.simulated > window).all())
+        """Before its turn a window is rendered only if there is room for all of it: else we would soon wait, when we could simulate instead."""
+        board, number, before = self._board, self._number, window - 1
+        if not (board.simulated > window).all():
+            return False
+        if before < 0 or board.rendered[before % board.workers] > before // board.workers:
+            return True
+        return bool(BLOCKS - (board.produced[number] - board.released[number]) > self._blocks)
 
     def _can_simulate(self, window: int) -> bool:
         board = self._board
@@ -140,9 +145,10 @@ class _Worker:
         board = self._board
         batch = ordered_batch(self._layout, self._collect(window), self._machine.clipped(int(board.ends[window % PLANS])))
         due = batch.end if len(batch) else batch.offset
-        first = 0
+        first, self._blocks = 0, 2
         while first < len(batch):
             first += self._block(batch, first, due)
+            self._blocks += 1
         with board:
             board.counts[window % PLANS] = len(batch)
             board.last_block[window % PLANS] = board.produced[self._number]

@@ -151,7 +151,7 @@ def test_quiet_says_nothing_and_nothing_is_coloured(tmp_path):
 def test_the_progress_bar_shows_on_a_terminal_only(no_colour, tmp_path):
     ours, theirs = os.openpty()
     env = {**os.environ, "TERM": "xterm", **({"NO_COLOR": "1"} if no_colour else {})}
-    with start(*ENDLESS, "--events", "400000", "--to", "/dev/null", stderr=theirs, env=env) as process:
+    with start(*ENDLESS, "--events", "4000000", "--to", "/dev/null", stderr=theirs, env=env) as process:
         os.close(theirs)
         shown = b""
         try:
@@ -162,7 +162,7 @@ def test_the_progress_bar_shows_on_a_terminal_only(no_colour, tmp_path):
         os.close(ours)
     assert process.returncode == 0
     assert b"[#" in shown
-    assert b"made 400,000 events" in shown
+    assert b"made 4,000,000 events" in shown
     assert not no_colour or re.search(rb"\x1b\[[0-9;]*m", shown) is None
 
 

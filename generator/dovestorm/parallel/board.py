@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BLOCKS", "OVER", "PLANS", "SLOTS", "Board", "CalledOffError", "SharedArena"]
 
-SLOTS = 3
+SLOTS = 4
 """Windows that may be under way at once."""
 PLANS = 64
 """How many windows' ends, counts and reports are remembered; more than can be under way."""
@@ -117,7 +117,9 @@ class Board:
             try:
                 if select.select([self._bells[who][0]], [], [], _PATIENCE_S)[0]:
                     os.read(self._bells[who][0], 512)
-                self._look()
+                else:
+                    # Nobody has rung for a while: is everybody well? This costs too much to be asked each time.
+                    self._look()
             finally:
                 self.__enter__()
                 self.waiting[who] = 0

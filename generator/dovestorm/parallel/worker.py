@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["work"]
 
+_TOLD_AT_ONCE = 4
+"""After so many blocks whoever waits is woken, and after the last of a window: waking costs as much as writing some hundred events."""
+
 
 def work(number: int, stream: Stream, renderer: Renderer, board: Board, *, folder: Path, pipe: Any) -> None:
     """The whole life of worker ``number``; what goes wrong is sent through ``pipe``."""
@@ -175,5 +178,6 @@ class _Worker:
         with board:
             board.block_sizes[number, at] = count, used
             board.produced[number] += 1
-            board.tell()
+            if not board.produced[number] % _TOLD_AT_ONCE:
+                board.tell()
         return count

@@ -42,11 +42,11 @@ def _workers(count: int) -> str:
     return f"{count} worker{'s' * (count > 1)}"
 
 
-def generate(path: str, events: int, *, workers: int, cores: int | None = None) -> Row:
+def generate(path: str, events: int, *, workers: int, cores: int | None = None, note: str = "") -> Row:
     """To a file, whose size must be what was said, or to /dev/null."""
     file = Path(path)
     bound = "one core" if cores == 1 else _workers(workers)
-    row = _generate(f"{bound}, {'file' if file.parent.name != 'dev' else path}", path, "--events", events, "--workers", workers, cores=cores)
+    row = _generate(f"{bound}, {'file' if file.parent.name != 'dev' else path}{note}", path, "--events", events, "--workers", workers, cores=cores)
     if file.is_file():
         size = file.stat().st_size
         file.unlink()

@@ -45,6 +45,9 @@ def speed(folder: Path, *, quick: bool) -> list[Row | Missing]:
         attempt("dovestorm, one core, /dev/null", lambda: own.generate("/dev/null", events, workers=1, cores=1), times),
         attempt("dovestorm, 1 worker, /dev/null", lambda: own.generate("/dev/null", events, workers=1), times),
         attempt("dovestorm, 2 workers, /dev/null", lambda: own.generate("/dev/null", events, workers=2), times),
+        # Starting (Python, NumPy, compiling the scenario) takes half a second whatever the workers: the long runs show what workers bring.
+        attempt("dovestorm, 1 worker, /dev/null, long", lambda: own.generate("/dev/null", 10 * events, workers=1, note=", long")),
+        attempt("dovestorm, 2 workers, /dev/null, long", lambda: own.generate("/dev/null", 10 * events, workers=2, note=", long")),
         attempt("dovestorm, 1 worker, file", lambda: own.generate(file, events, workers=1), times),
         attempt("dovestorm, 2 workers, file", lambda: own.generate(file, events, workers=2), times),
         attempt("dovestorm, 1 worker, TCP", lambda: own.generate_tcp(events, workers=1), times),

@@ -20,7 +20,7 @@ settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def require_program() -> Callable[[str], str]:
     """Gives the path of a program that is not ours, or skips the test (marked ``real_server``)."""
 

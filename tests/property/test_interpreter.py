@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dovestorm.engine.bytecode import bytecode
 from dovestorm.engine.blocks import Builder, Const, Instruction, Reg, Stop
+from dovestorm.engine.bytecode import bytecode
 from dovestorm.kernel import instructions
 from dovestorm.kernel.instructions import MEANINGS, Code
 
@@ -42,8 +43,7 @@ ARITY = {
 class OneBlock:
     """A program of one block that computes registers from cells 3 to 5 and emits them."""
 
-    class layout:  # noqa: N801 - it stands for an attribute
-        kinds = (None,)
+    layout = SimpleNamespace(kinds=(None,))
 
     def __init__(self, made: list[Instruction], registers: int) -> None:
         builder = Builder()

@@ -90,6 +90,22 @@ def test_a_span_holds_its_steps_and_both_ends_share_the_start():
         assert finish[2] >= begin[1] + 6000
 
 
+def test_what_opens_a_span_is_the_duration_of_its_start_and_part_of_its_finish():
+    events = run(
+        """
+- span: auth_passdb_request
+  fields: {passdb_name: a, passdb: sql}
+  finished: {result: ok}
+  opens: 10us
+  takes: 3ms
+""",
+        dovecot="2.3.19",
+    )
+    for begin, finish in (sorted(group, key=lambda event: event[2]) for group in by_session(events).values()):
+        assert begin[1] == finish[1]
+        assert (begin[3]["duration"], finish[3]["duration"]) == (10, 3010)
+
+
 def test_choose_draws_by_weight_and_never_what_weighs_nothing():
     events = run(
         """

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dovestorm.engine.draws import quantile_array
+from dovestorm.engine.surges import Surges
 from dovestorm.hashing import derive, mix_array
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from dovestorm.scenario.model import Arrivals
+    from dovestorm.scenario.model import Arrivals, FaultWindow
 
 __all__ = ["DAY_US", "WEEK_US", "arrival_chunks", "exponential_table"]
 
@@ -42,7 +43,9 @@ def exponential_table(mean: float) -> NDArray[np.int64]:
     return np.array([round(-mean * math.log1p(-p)) for p in steps], dtype=np.int64)
 
 
-def arrival_chunks(arrivals: Arrivals, *, begin: int, seed: int, scale: float = 1.0) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def arrival_chunks(
+    arrivals: Arrivals, *, begin: int, seed: int, scale: float = 1.0, windows: Sequence[FaultWindow] = ()
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield (session numbers, first moments in microseconds since the epoch), both int64, moments ascending, without end unless it is a trace.
 
     Args:
@@ -50,6 +53,7 @@ def arrival_chunks(arrivals: Arrivals, *, begin: int, seed: int, scale: float = 
         begin: The scenario's start, microseconds since the epoch.
         seed: The run's seed.
         scale: Multiplies the rate.
+        windows: The scenario's fault windows, during which the rate may differ.
     """
     if arrivals.process == "trace":
         moments = np.array(arrivals.trace, dtype=np.int64) + begin
@@ -57,7 +61,7 @@ def arrival_chunks(arrivals: Arrivals, *, begin: int, seed: int, scale: float = 
             part = moments[first : first + _CHUNK]
             yield np.arange(first, first + len(part), dtype=np.int64), part
         return
-    clock = _Clock(arrivals, begin, scale)
+    clock = _Clock(arrivals, begin, scale, windows)
     epochs = _epochs(arrivals, derive(seed, "arrivals"))
     if arrivals.process == "bursts":
         yield from _bursts(arrivals, (clock.moments(counts) for counts in epochs), derive(seed, "bursts"))
@@ -89,15 +93,16 @@ def _epochs(arrivals: Arrivals, key: int) -> Iterator[NDArray[np.int64]]:
 
 
 class _Clock:
-    """Turns running totals of expected arrivals into moments, for a flat rate or along a curve."""
+    """Turns running totals of expected arrivals into moments, for a flat rate or along a curve, faster or slower in fault windows."""
 
-    def __init__(self, arrivals: Arrivals, begin: int, scale: float) -> None:
+    def __init__(self, arrivals: Arrivals, begin: int, scale: float, windows: Sequence[FaultWindow]) -> None:
         rate = Fraction(arrivals.rate) * Fraction(scale)
         self._begin = begin
         # Units for each microsecond, as a ratio of integers small enough for int64 products.
         self._per_step = rate * _STEP_US * (1 << _UNIT_BITS) / 1_000_000
         self._us_per_unit = Fraction(1_000_000, 1 << _UNIT_BITS) / rate
         self._totals = self._walk_curve(arrivals) if arrivals.curve else None
+        self._surges = Surges(arrivals.during, windows, begin=begin, gathered=self._gathered) if arrivals.during else None
 
     def _walk_curve(self, arrivals: Arrivals) -> NDArray[np.int64]:
         """Expected units from the scenario's start to each minute of one whole period after it: int64[minutes + 1]."""
@@ -114,8 +119,18 @@ class _Clock:
         each = (factor * whole // MILLION << 20) + (factor * rest + (factor * whole % MILLION << 20)) // MILLION
         return np.concatenate([[0], np.cumsum(each)])
 
+    def _gathered(self, moment: int) -> int:
+        """The undisturbed running total at a moment."""
+        if self._totals is None:
+            return int((moment - self._begin) / self._us_per_unit)
+        turns, step = divmod((moment - self._begin) // _STEP_US, len(self._totals) - 1)
+        low, high = int(self._totals[step]), int(self._totals[step + 1])
+        return turns * int(self._totals[-1]) + low + (high - low) * ((moment - self._begin) % _STEP_US) // _STEP_US
+
     def moments(self, totals: NDArray[np.int64]) -> NDArray[np.int64]:
         """Microseconds since the epoch at which each running total is reached."""
+        if self._surges is not None:
+            totals = self._surges.undisturbed(totals)
         if self._totals is None:
             return self._begin + _multiply(totals, self._us_per_unit)
         whole = self._totals[-1]

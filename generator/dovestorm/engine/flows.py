@@ -261,8 +261,18 @@ class FlowCompiler:
         else:
             start = begin.get(self._builder).columns[0] if begin else self._builder.read(CLOCK)
         inherited, self._inherited = self._inherited, [] if step.alone else self._inherited
-        self._record(step.event, step.service, (step.fields,), start)
+        self._record(step.event, self._process(step.service, step.at), (step.fields,), start)
         self._inherited = inherited
+
+    def _process(self, service: str | None, at: model.At) -> str | None:
+        """The process that emits: its name, which a fragment may have as a parameter."""
+        if service is None or not service.startswith("$"):
+            return service
+        val = self.emission.texts.flat(self.values.resolve(self._lookup(service[1:], at), self._builder))
+        column = val.columns[0] if val.columns else None
+        if val.kind is not Kind.TEXT or not val.constant or not isinstance(column, Const):
+            raise fault_at(at, f"service ({service}) must be one name, the same for every session")
+        return str(self.emission.texts.items[column.value])
 
     def _keep_clock(self) -> Var:
         return self._hidden(Val(Kind.TIMESTAMP, (self._builder.read(CLOCK),)))
@@ -292,18 +302,18 @@ class FlowCompiler:
         return kept.get(self._builder).columns[0]
 
     def _span(self, step: model.Span) -> None:
-        begin = self._keep_clock()
+        begin, service = self._keep_clock(), self._process(step.service, step.at)
         both = {name: self._bind(value) for name, value in step.fields.items()}
         self._inherited.append(both)
         self._advance(step.opens)
         if step.begins:
-            self._record(step.begins, step.service, (step.started,), begin.get(self._builder).columns[0])
+            self._record(step.begins, service, (step.started,), begin.get(self._builder).columns[0])
         inherited = self._inherited.pop()
         self._steps(step.steps)
         self._advance(step.takes)
         self._inherited.append(inherited)
         if step.finishes:
-            self._record(step.finishes, step.service, (step.finished,), begin.get(self._builder).columns[0])
+            self._record(step.finishes, service, (step.finished,), begin.get(self._builder).columns[0])
         self._inherited.pop()
 
     def _choose(self, branches: Sequence[tuple[model.Weight, Sequence[model.Step]]]) -> None:

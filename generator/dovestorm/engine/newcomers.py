@@ -23,7 +23,7 @@ class Newcomers:
 
     def __init__(self, program: Program, *, seed: int, shard: tuple[int, int], sessions: int | None, until: int | None, rate: float) -> None:
         scenario = program.scenario
-        self._chunks = arrival_chunks(scenario.arrivals, begin=scenario.start, seed=seed, scale=rate)
+        self._chunks = arrival_chunks(scenario.arrivals, begin=scenario.start, seed=seed, scale=rate, windows=scenario.faults)
         self._shard, self._sessions, self._until = shard, sessions, until
         self._waiting: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None
         self._over = False

@@ -36,7 +36,7 @@ PRIMITIVES: Mapping[str, Primitive] = {
         "event",
         "One event, by its canonical name.",
         {
-            "service": Key("text", "The process that emits it; the usual one if left out."),
+            "service": Key("text", "The process that emits it, or a parameter of the fragment; the usual one if left out."),
             "takes": Key("value", "Time that passes first; it is the event's duration."),
             "start": Key("value", "When the event began, if not just before."),
             "fields": Key("fields", "The event's fields, by canonical name."),
@@ -50,7 +50,8 @@ PRIMITIVES: Mapping[str, Primitive] = {
             "fields": Key("fields", "Fields of both events."),
             "started": Key("fields", "Fields of the start event."),
             "finished": Key("fields", "Fields of the finish event."),
-            "service": Key("text", "The process that emits them; the usual one if left out."),
+            "service": Key("text", "The process that emits them, or a parameter of the fragment; the usual one if left out."),
+            "opens": Key("value", "Time that passes first; it is the start event's duration."),
             "takes": Key("value", "Time that passes after the inner steps, before the finish."),
             "steps": Key("steps", "The steps between start and finish."),
         },
@@ -124,6 +125,7 @@ ARRIVALS: Mapping[str, Key] = {
     "trace": Key("durations", "Sessions at these offsets from the start, ascending."),
     "daily": Key("curve", "Factor of the rate by time of day."),
     "weekly": Key("curve", "Factor of the rate by time of the week."),
+    "during": Key("factors", "Factor of the rate while a fault window is open."),
 }
 
 SCENARIO: Mapping[str, Key] = {

@@ -85,10 +85,11 @@ def arrivals(reading: Reading, node: Node) -> Arrivals:
         return Arrivals(at=node.at)
     process = given[0]
     curve, period = _curve(reading, entries, process)
+    during = _during(reading, entries["during"], process) if "during" in entries else ()
     if process == "trace":
         return Arrivals(process, trace=_trace(reading, entries["trace"]), at=node.at)
     if process != "bursts":
-        return Arrivals(process, reading.unit(entries[process], units.rate, 1.0, what=process), curve, period, at=node.at)
+        return Arrivals(process, reading.unit(entries[process], units.rate, 1.0, what=process), curve, period, during=during, at=node.at)
     body = reading.keys(reading.table(entries["bursts"], what="bursts"), what="bursts", required=("rate", "size"), optional=("spread",))
     values = Values(reading, Frame("arrivals", fragment=False))
     size = values.distribution(body["size"], Place("size", COUNT.kind, COUNT.unit, 1)) if "size" in body else None
@@ -99,8 +100,18 @@ def arrivals(reading: Reading, node: Node) -> Arrivals:
         period,
         size,
         _duration(reading, body["spread"], what="spread") if "spread" in body else 0,
+        during=during,
         at=node.at,
     )
+
+
+def _during(reading: Reading, node: Node, process: str) -> tuple[tuple[str, float], ...]:
+    if process == "trace":
+        reading.faults.add(node.at, "a trace has its own times, it takes no 'during'")
+    table = reading.table(node, what="during")
+    frame = Frame("arrivals", fragment=False, windows=reading.windows)
+    found = [(key, reading.factor(item, what="a factor of the rate", most=1000.0)) for key, item in table.entries.items()]
+    return tuple((key, factor) for key, factor in found if reading.window(table.keys[key], frame))
 
 
 def _duration(reading: Reading, node: Node, *, what: str) -> int:

@@ -199,7 +199,7 @@ class Weight:
 class Emit:
     """One event. ``takes`` (microseconds) lets that time pass first and is the event's duration; ``start`` (a timestamp) overrides when it began.
 
-    ``alone``: the event takes no fields from the ``Inherit`` around it.
+    ``service`` is a process's name, or ``$name`` of a fragment's parameter. ``alone``: the event takes no fields from the ``Inherit`` around it.
     """
 
     event: str
@@ -215,8 +215,8 @@ class Emit:
 class Span:
     """A pair of events around inner steps. ``begins`` and ``finishes`` are canonical event names, None where the catalog has no such event.
 
-    ``fields`` go to both; ``started`` and ``finished`` to one. Then ``steps`` run, then ``takes`` passes, then the finish is emitted with the
-    whole time since the start as its duration.
+    ``fields`` go to both; ``started`` and ``finished`` to one. First ``opens`` passes, the duration of the start; after it ``steps`` run, then
+    ``takes`` passes, then the finish is emitted with the whole time since the beginning as its duration.
     """
 
     begins: str | None
@@ -225,6 +225,7 @@ class Span:
     started: Mapping[str, Value] = field(default_factory=dict)
     finished: Mapping[str, Value] = field(default_factory=dict)
     service: str | None = None
+    opens: Value | None = None
     takes: Value | None = None
     steps: tuple[Step, ...] = ()
     at: At = HERE
@@ -383,6 +384,7 @@ class Arrivals:
         period: A day or a week in microseconds; 0 without a curve. Offsets count from midnight UTC (weeks from Monday).
         size: Sessions in a burst (a distribution) and ``spread`` the time over which each burst is spread (microseconds).
         trace: Offsets from the scenario's start in microseconds, ascending; used by ``trace``.
+        during: Factors of the rate while a fault window is open; of several open ones the first counts.
     """
 
     process: str = "poisson"
@@ -392,6 +394,7 @@ class Arrivals:
     size: Distribution | None = None
     spread: int = 0
     trace: tuple[int, ...] = ()
+    during: tuple[tuple[str, float], ...] = ()
     at: At = HERE
 
 

@@ -100,6 +100,7 @@ def _head() -> _Schema:
         "arrivals": _object(ARRIVALS, oneOf=[{"required": [process]} for process in (*rate, "bursts", "trace")]),
         "bursts": _closed({"rate": _ref("rate"), "size": _ref("value")}, {"spread": _ref("number")}),
         "curve": _map(_ref("factor"), minProperties=1),
+        "factors": _map(_ref("factor"), minProperties=1),
         "pools": _map({"anyOf": [texts, _closed({"file": _ref("label")})]}),
         "windows": _list(_closed({"fault": _ref("name"), "from": _ref("text"), "to": _ref("text")})),
         "flows": _list(_object(FLOW), 1),

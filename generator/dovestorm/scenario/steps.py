@@ -133,11 +133,19 @@ class Steps:
         if node is None:
             return None
         name = self.reading.text(node, what="service")
+        if name.startswith("$"):
+            return self._service_parameter(node, name)
         known = self.reading.vocabulary.services()
         # Sites name services of their own, so only a near miss is a fault.
         if name and name not in known and difflib.get_close_matches(name, known, n=1, cutoff=0.85):
             self.fault(node.at, f"unknown service '{name}'{self.reading.hint(name, known)}")
         return name or None
+
+    def _service_parameter(self, node: Node, name: str) -> str | None:
+        if name[1:] in self.frame.parameters:
+            return name
+        self.fault(node.at, f"service ({name}) must be a service's name or a parameter of the fragment")
+        return None
 
     def _fields(self, node: Node | None, *events: str | None, what: str, timing: bool = True) -> dict[str, Value]:
         if node is None:
@@ -172,6 +180,7 @@ class Steps:
             self._fields(entries.get("started"), begins, what=begins or "", timing=False) if begins else {},
             self._fields(entries.get("finished"), finishes, what=finishes or "") if finishes else {},
             self._service(entries),
+            self._value(entries, "opens", DURATION),
             self._value(entries, "takes", DURATION),
             self.read(entries.get("steps"), what="steps"),
             node.at,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import sys
 from collections import Counter
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +19,18 @@ from dovestorm.validate import Validator
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for name, _ in scenario.shipped()]
-TROUBLED = ["brute-force", "dns-trouble", "http-retries", "login-storm", "master-user", "password-spray", "policy-delays", "sql-outage"]
+FAILED_LOGIN = ("auth_client_request_finished", "error", ())
+TROUBLES = {
+    "brute-force": ("attack", FAILED_LOGIN),
+    "dns-trouble": ("gone", ("dns_request_finished", "error", ())),
+    "http-retries": ("outage", ("http_request_finished", "status_code", (200,))),
+    "login-storm": ("flood", ("auth_client_request_started", "id", ())),
+    "master-user": ("raid", ("auth_request_finished", "master_user", ())),
+    "password-spray": ("spray", FAILED_LOGIN),
+    "policy-delays": ("down", ("http_request_finished", "status_code", (200,))),
+    "sql-outage": ("sql-down", ("sql_query_finished", "error", ())),
+}
+"""The window in which it is worst, and an event that is then seen more often: its name, a field that it has, and values that do not count."""
 EVERYTHING = "every-event"
 """The scenario that holds every event for its own sake; the others must hold them all without it."""
 
@@ -95,14 +108,36 @@ def test_hosts_and_addresses_are_reserved_ones(path):
     assert [address for address in addresses if not re.fullmatch(reserved, address)] == []
 
 
-@pytest.mark.parametrize("name", TROUBLED)
+@pytest.mark.parametrize("name", TROUBLES)
 def test_trouble_begins_and_ends(name):
-    """Baseline before the first window, something after the last one, and a flow of its own or a rate that says so."""
-    found = scenario.load(name)
-    end = found.start + found.duration
-    windows = [window for window in found.faults if window.end < end]
-    assert len(windows) >= 2
-    assert min(window.begin for window in windows) > found.start
-    text = (resources.scenarios_dir() / f"{name}.yaml").read_text(encoding="utf-8")
-    used = text + "".join(path.read_text(encoding="utf-8") for path in (resources.scenarios_dir() / "fragments").glob("*.yaml"))
-    assert "# Planted: " in used
+    """Baseline, incident, recovery: of what the incident brings there is more than twice as much a minute as before and after."""
+    window, (event, field, usual) = TROUBLES[name]
+    stream = generate(name, dovecot="2.3.6", seed=13, rate=coverage().thin(name, 1200))
+    found = stream.stream.scenario
+    first, last = min(one.begin for one in found.faults), max(one.end for one in found.faults)
+    begin, end = next((one.begin, one.end) for one in found.faults if one.name == window)
+    moments = []
+    for line in stream.bytes().splitlines():
+        record = json.loads(line)
+        if record["event"] == event and record["fields"].get(field, usual) not in (usual, *usual):
+            moments.append(datetime.fromisoformat(record["start_time"]).timestamp() * 1e6)
+
+    def each_minute(begin, end):
+        return sum(begin <= moment < end for moment in moments) * 6e7 / max(end - begin, 1)
+
+    # The second half of what comes after: by then the last of the crowd has gone.
+    over = found.start + found.duration
+    worst = each_minute(begin, end)
+    assert worst > 2 * each_minute(found.start, first)
+    assert worst > 2 * each_minute((last + over) // 2, over)
+
+
+@pytest.mark.parametrize("name", TROUBLES)
+def test_what_is_planted_is_marked(name):
+    """Labels will be attached to these flows and steps; the comment says which they are."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in resources.scenarios_dir().rglob("*.yaml")}
+    used, todo = set(), [name]
+    while todo:
+        used.add(one := todo.pop())
+        todo += set(re.findall(r"use: ([a-z-]+)", texts[one])) - used
+    assert any("# Planted: " in texts[one] for one in used)

@@ -48,9 +48,9 @@ class Ring:
         return pair
 
 
-def render_batch(renderer: Renderer, batch: Batch, ring: Ring) -> Iterator[Block]:
-    """Yield a batch's records as blocks in the ring's buffers; a record larger than a buffer gets a larger one."""
-    due = batch.end
+def render_batch(renderer: Renderer, batch: Batch, ring: Ring, *, timed: bool = True) -> Iterator[Block]:
+    """Yield a batch's records as blocks in the ring's buffers; a record larger than a buffer gets a larger one. ``timed``: see ``Stream.blocks``."""
+    due = batch.end if timed else None
     first, size = 0, ring.size
     while first < len(batch):
         out, ends = ring.take(size)
@@ -61,5 +61,5 @@ def render_batch(renderer: Renderer, batch: Batch, ring: Ring) -> Iterator[Block
                 raise
             size = min(size * 2, MOST_RECORD_BYTES)
             continue
-        yield Block(out.data[:used], ends[:count], renderer.terminator, due[first : first + count], renderer.content_type)
+        yield Block(out.data[:used], ends[:count], renderer.terminator, None if due is None else due[first : first + count], renderer.content_type)
         first += count

@@ -103,7 +103,7 @@ class Stream:
                 left -= len(batch)
             yield batch
 
-    def blocks(self, format_name: str, *, time_format: str = "rfc3339", workers: int = 1, keep: int = 6) -> Iterator[Block]:
+    def blocks(self, format_name: str, *, time_format: str = "rfc3339", workers: int = 1, keep: int = 6, timed: bool = True) -> Iterator[Block]:
         """Yield the stream rendered, in export order.
 
         Args:
@@ -111,21 +111,22 @@ class Stream:
             time_format: ``rfc3339`` or ``unix``.
             workers: Processes that share the work; the bytes do not depend on it.
             keep: A block stays good until so many more have been taken; after that its buffer is used again.
+            timed: Whether blocks say when each record is due; who paces by scenario time needs it, and it costs some.
         """
         if workers > 1:
             from dovestorm.parallel import parallel_blocks
 
-            return parallel_blocks(self, format_name, time_format=time_format, workers=workers, keep=keep)
-        return self._blocks(format_name, time_format, keep)
+            return parallel_blocks(self, format_name, time_format=time_format, workers=workers, keep=keep, timed=timed)
+        return self._blocks(format_name, time_format, keep, timed=timed)
 
-    def _blocks(self, format_name: str, time_format: str, keep: int) -> Iterator[Block]:
+    def _blocks(self, format_name: str, time_format: str, keep: int, *, timed: bool) -> Iterator[Block]:
         from dovestorm import formats
         from dovestorm.rendering import Ring, render_batch
 
         renderer = formats.renderer(format_name, self.layout, time_format=time_format)
         ring = Ring(keep + 1)
         for batch in self.batches(reuse=True):
-            yield from render_batch(renderer, batch, ring)
+            yield from render_batch(renderer, batch, ring, timed=timed)
 
 
 def parse_shard(text: str) -> tuple[int, int]:

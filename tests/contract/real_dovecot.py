@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -22,14 +21,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sink_peers import make_certificate
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["PASSWORD", "USERS", "Ports", "RealDovecot", "real_dovecot", "wait_until"]
+__all__ = ["PASSWORD", "USERS", "Ports", "RealDovecot", "real_dovecot"]
 
 PATIENCE_S = 60
-_LOOK_S = 0.02
 
 USERS = tuple(f"{name}@example.com" for name in ("anna", "bela", "cora", "dirk", "emil", "fina", "gero", "hana"))
 PASSWORD = "correct-horse"
@@ -152,14 +151,6 @@ class RealDovecot:
         path = self.folder / "errors.log"
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
         return [line for line in lines if any(word in line for word in (" Error: ", " Fatal: ", " Panic: "))]
-
-
-def wait_until(reached: Callable[[], bool], what: Callable[[], str] | str) -> None:
-    """Wait for something that comes soon; say what did not come."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not reached():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain for {what if isinstance(what, str) else what()}"
-        time.sleep(_LOOK_S)
 
 
 @contextlib.contextmanager

@@ -15,13 +15,13 @@ import socket
 import subprocess
 import sys
 import termios
-import threading
 import time
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import msgpack
 import pytest
+import waiting
 import zstandard
 
 from dovestorm.cli import main
@@ -31,6 +31,7 @@ PATIENCE_S = 30
 DOVESTORM = (sys.executable, "-m", "dovestorm")
 ENDLESS = ("imap-login", "--for", "3650d")
 """More events than any test waits for."""
+wait_until = partial(waiting.wait_until, seconds=PATIENCE_S)
 
 
 def run(*arguments: str, env: dict[str, str] | None = None, **options) -> subprocess.CompletedProcess[bytes]:
@@ -59,14 +60,6 @@ class Started(subprocess.Popen[bytes]):
 def start(*arguments: str, **options) -> Started:
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True, **options}
     return Started([*DOVESTORM, "generate", *arguments], **options)
-
-
-def wait_until(ready, *, seconds: float = PATIENCE_S) -> None:
-    end = time.monotonic() + seconds
-    tick = threading.Event()
-    while not ready():
-        assert time.monotonic() < end, "it did not come about"
-        tick.wait(0.01)
 
 
 def group_is_gone(group: int) -> bool:

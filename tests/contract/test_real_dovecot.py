@@ -17,7 +17,8 @@ import mail_clients
 import post_clients
 import pytest
 from policy_server import BREAKING, DELAYED, REFUSED, policy_server
-from real_dovecot import PASSWORD, USERS, real_dovecot, wait_until
+from real_dovecot import PASSWORD, USERS, real_dovecot
+from waiting import wait_until
 
 import dovestorm
 from dovestorm import catalog

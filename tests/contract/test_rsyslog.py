@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,13 +30,6 @@ input(type="imtcp" address="127.0.0.1" port="0" listenPortFileName="{folder}/por
 """
 
 
-def wait_until(reached: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not reached():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain for {what}"
-        time.sleep(0.02)
-
-
 @contextmanager
 def rsyslog(program: str, folder: Path) -> Iterator[tuple[int, Path]]:
     """A server with a configuration of its own; gives its port and its output file, and ends it orderly."""
@@ -46,7 +39,7 @@ def rsyslog(program: str, folder: Path) -> Iterator[tuple[int, Path]]:
         server = subprocess.Popen([program, "-n", "-C", "-f", config, "-i", folder / "pid"], stdout=log, stderr=subprocess.STDOUT)
         try:
             port = folder / "port"
-            wait_until(lambda: server.poll() is not None or (port.exists() and port.read_text().strip() != ""), "rsyslog's port")
+            wait_until(lambda: server.poll() is not None or (port.exists() and port.read_text().strip() != ""), "rsyslog's port", seconds=PATIENCE_S)
             assert server.poll() is None, (folder / "log").read_text()
             yield int(port.read_text()), folder / "received"
         finally:
@@ -66,7 +59,7 @@ def test_rsyslog_gets_every_event(tmp_path: Path, require_program: Callable[[str
     with rsyslog(require_program("rsyslogd"), tmp_path) as (port, received):
         run = generate(f"tcp://127.0.0.1:{port}")
         assert run.returncode == 0, run.stderr
-        wait_until(lambda: received.exists() and received.stat().st_size >= expected.stat().st_size, "the last event")
+        wait_until(lambda: received.exists() and received.stat().st_size >= expected.stat().st_size, "the last event", seconds=PATIENCE_S)
     lines = received.read_bytes().splitlines()
     assert len(lines) == EVENTS
     assert received.read_bytes() == expected.read_bytes()

@@ -122,8 +122,8 @@ def test_the_interpreter_does_what_instructions_mean(program, rows) -> None:
 
 @settings(deadline=None)
 @given(
-    records=st.lists(st.tuples(st.integers(0, 40) | st.integers(0, 2**36), st.integers(0, 5)), max_size=300),
-    end=st.integers(0, 60) | st.just(2**40),
+    records=st.lists(st.tuples(st.integers(0, 40) | st.integers(0, 2**36) | st.integers(0, 2**62), st.integers(0, 5)), max_size=300),
+    end=st.integers(0, 60) | st.just(2**40) | st.just(2**63 - 1),
 )
 def test_both_put_records_in_the_same_order(records, end) -> None:
     moment, session = (np.array([record[part] for record in records], np.int64) for part in (0, 1))
@@ -153,6 +153,29 @@ def test_a_table_that_does_not_fit_is_refused() -> None:
             interpreter.run(table, one, four, one, four, one, one, one, one, first=0, used=used, end=10, events=0, integers=0)
     with pytest.raises(ValueError, match="arena"):
         interpreter.run(np.zeros((1, 6), np.int64), one, four, one, four, one, one, one, one, first=0, used=1, end=10, events=2, integers=0)
+
+
+def test_a_block_that_is_not_there_is_an_error_not_a_crash() -> None:
+    interpreter = _interpreter.Interpreter(bytecode(OneBlock([], 6)), TIMING)
+    one = np.zeros(1, np.int64)
+    for block in (-1, 1, 2**31 - 1):
+        with pytest.raises(RuntimeError, match="there is none"):
+            interpreter.run(
+                np.zeros((1, 6), np.int64),
+                one,
+                np.array([block], np.int32),
+                one,
+                np.zeros(1, np.int32),
+                one,
+                one,
+                one,
+                np.zeros(9, np.int64),
+                first=0,
+                used=1,
+                end=10,
+                events=0,
+                integers=0,
+            )
 
 
 def test_a_place_outside_its_table_is_an_error_not_a_crash() -> None:

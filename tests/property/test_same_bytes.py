@@ -32,6 +32,21 @@ def test_the_window_does_not_matter(name, window):
     assert rendered(stream(name)) == rendered(stream(name, window=window))
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_window_may_be_longer_than_the_stream(workers):
+    """Weeks in one window: records' moments lie too far apart for the compiled sort's keys."""
+    sparse = {"limits": Limits(sessions=60), "rate": 0.00001}
+    assert rendered(stream("imap-login", **sparse)) == rendered(stream("imap-login", window=40 * 86_400_000_000, **sparse), workers=workers)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_who_keeps_many_blocks_or_wants_no_times_gets_the_same(workers):
+    source = stream("imap-login", events=400_000)
+    held = list(source.blocks("json", workers=workers, keep=80, timed=False))
+    assert {block.due is None for block in held} == {True}
+    assert b"".join(bytes(block.data) for block in held) == rendered(source)
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("workers", [2, 3])
 def test_the_number_of_workers_does_not_matter(name, workers):

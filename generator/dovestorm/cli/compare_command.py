@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import click
 
-__all__ = ["command"]
+from dovestorm import registry
 
-_FORMATS = ("auto", "json", "tab-text", "msgpack")
+__all__ = ["command"]
 
 
 @click.command("compare")
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@click.option("--format", "layout", type=click.Choice(_FORMATS), default="auto", show_default=True, help="Format; auto goes by the first bytes.")
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["auto", *registry.FORMATS]),
+    default="auto",
+    show_default=True,
+    help="Format; auto goes by the first bytes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, not only what differs.")
 @click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Lines of each section.")
 @click.option("--sample", type=click.IntRange(min=10), default=1000, show_default=True, help="Sessions of each that the classifier sees.")

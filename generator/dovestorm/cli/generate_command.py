@@ -67,7 +67,8 @@ def command(
     stream = _open(scenario, wanted)
     outlets = [sinks.open_url(url) for url in targets or ("-",)]
     pacer = None if speed is None and rate is None else delivery.Pacer(speed=speed, rate=rate)
-    blocks = stream.blocks(format_name, time_format=time_format, workers=workers, keep=delivery.VALID_BLOCKS)
+    timed = speed is not None
+    blocks = stream.blocks(format_name, time_format=time_format, workers=workers, keep=delivery.VALID_BLOCKS, timed=timed)
     with progress_listener(asked=stream.limits.events, quiet=quiet or as_json) as listener:
         report = delivery.deliver(blocks, outlets, asked=stream.limits.events, pacer=pacer, on_progress=listener)
     to_stdout = any(url in {"-", "/dev/stdout"} for url in targets or ("-",))

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import click
 
-__all__ = ["command"]
+from dovestorm import registry
 
-_FORMATS = ("auto", "json", "tab-text", "msgpack")
+__all__ = ["command"]
 
 
 @click.command("validate")
 @click.argument("source", metavar="FILE|-")
 @click.option("--dovecot", metavar="VERSION", default="2.3.6", show_default=True, help="Edition of the catalog to check against.")
-@click.option("--format", "layout", type=click.Choice(_FORMATS), default="auto", show_default=True, help="Format; auto goes by the first bytes.")
+@click.option(
+    "--format",
+    "layout",
+    type=click.Choice(["auto", *registry.FORMATS]),
+    default="auto",
+    show_default=True,
+    help="Format; auto goes by the first bytes.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--max-examples", type=click.IntRange(min=0), default=5, show_default=True, help="Examples to show of each finding.")
 @click.option("--sections", metavar="A,B", help="Check only the events of these sections of the catalog.")

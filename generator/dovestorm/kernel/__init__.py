@@ -42,13 +42,6 @@ def _choose(wish: str) -> ModuleType:
 
 _chosen = _choose(os.environ.get("DOVESTORM_KERNEL", ""))
 
-if not TYPE_CHECKING:
-    Walker = _chosen.Walker
-    if _chosen.__name__.endswith("reference"):
-        from dovestorm.kernel.instructions import in_order
-    else:
-        from dovestorm.kernel._interpreter import in_order
-
 
 def implementation() -> str:
     """Which kernel serves: ``"cython"`` or ``"reference"``."""
@@ -62,3 +55,11 @@ def interpreter() -> type[Interpreter] | None:
     from dovestorm.kernel._interpreter import Interpreter
 
     return Interpreter
+
+
+if not TYPE_CHECKING:
+    Walker = _chosen.Walker
+    if implementation() == "reference":
+        from dovestorm.kernel.instructions import in_order
+    else:
+        from dovestorm.kernel._interpreter import in_order

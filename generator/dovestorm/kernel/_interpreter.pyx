@@ -9,6 +9,8 @@ from libc.stdint cimport INT64_MAX, INT64_MIN, int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+import numpy as np
+
 from dovestorm.kernel import instructions as _instructions
 
 __all__ = ["Interpreter", "in_order"]
@@ -311,6 +313,9 @@ cdef class Interpreter:
                     row = &table[slot, 0]
                     memcpy(r, row, size)
                     label = place[slot]
+                    if label < 0 or label >= self.blocks.shape[0]:
+                        outcome = WRONG
+                        break
                     outcome = run(&program, r, &label, end, &arena)
                     if label < 0:
                         clock[slot] = INT64_MAX
@@ -325,7 +330,7 @@ cdef class Interpreter:
                 slot += 1
         free(r)
         if outcome == WRONG:
-            raise RuntimeError(f"block {label}: an instruction left its table")
+            raise RuntimeError(f"block {label}: there is none, or an instruction left its table")
         if outcome == NO_ROOM:
             return (slot, arena.events, arena.integers, ended, True, self.blocks[label, 1], self.blocks[label, 2])
         return (slot, arena.events, arena.integers, ended, False, 0, 0)
@@ -391,15 +396,16 @@ def in_order(const int64_t[::1] moment, const int64_t[::1] session, int64_t[::1]
         How many records there are before ``end``.
 
     Raises:
-        ValueError: The arrays do not fit together, more than 2**26 records, or moments more than 2**37 microseconds apart.
+        ValueError: The arrays do not fit together.
     """
     cdef int64_t count = moment.shape[0]
     cdef int64_t number, found = 0
     cdef int64_t first = INT64_MAX
     cdef int64_t last = INT64_MIN
     cdef int bits = 0
+    cdef bint fits
     cdef uint64_t *keys
-    if session.shape[0] != count or order.shape[0] < count or room.shape[0] < 2 * count or count > (1 << INDEX_BITS):
+    if session.shape[0] != count or order.shape[0] < count or room.shape[0] < 2 * count:
         raise ValueError(f"{count} moments, {session.shape[0]} sessions, room for {order.shape[0]} and {room.shape[0]}: n, n, n and 2n were right")
     if not count:
         return 0
@@ -411,7 +417,8 @@ def in_order(const int64_t[::1] moment, const int64_t[::1] session, int64_t[::1]
                 last = max(last, moment[number])
         while last > first and (last - first) >> bits:
             bits += 1
-        if bits + INDEX_BITS < 64:
+        fits = bits + INDEX_BITS < 64 and count <= 1 << INDEX_BITS
+        if fits:
             for number in range(count):
                 if moment[number] < end:
                     keys[found] = (<uint64_t> (moment[number] - first) << INDEX_BITS) | <uint64_t> number
@@ -420,6 +427,7 @@ def in_order(const int64_t[::1] moment, const int64_t[::1] session, int64_t[::1]
             settle_ties(keys, found, &session[0])
             for number in range(found):
                 order[number] = <int64_t> (keys[number] & ((1 << INDEX_BITS) - 1))
-    if bits + INDEX_BITS >= 64:
-        raise ValueError(f"moments {first} and {last} are more than {1 << (63 - INDEX_BITS)} microseconds apart")
+    if not fits:
+        # A window of days that somebody asked for: a moment and a place do not go into one key of 64 bits.
+        return _instructions.in_order(np.asarray(moment), np.asarray(session), np.asarray(order), np.asarray(room), end=end)
     return found

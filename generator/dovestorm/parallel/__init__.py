@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["parallel_blocks"]
 
 
-def parallel_blocks(stream: Stream, format_name: str, *, time_format: str, workers: int, keep: int) -> Iterator[Block]:
+def parallel_blocks(stream: Stream, format_name: str, *, time_format: str, workers: int, keep: int, timed: bool) -> Iterator[Block]:
     """Yield the stream's blocks, made by ``workers`` processes.
 
     Args:
@@ -35,6 +35,7 @@ def parallel_blocks(stream: Stream, format_name: str, *, time_format: str, worke
         time_format: ``rfc3339`` or ``unix``.
         workers: Two or more.
         keep: A block stays good until so many more have been taken.
+        timed: Whether blocks say when each record is due.
 
     Raises:
         UsageError: The platform has no ``fork``.
@@ -44,11 +45,10 @@ def parallel_blocks(stream: Stream, format_name: str, *, time_format: str, worke
 
     if "fork" not in multiprocessing.get_all_start_methods():
         raise UsageError(f"workers: {workers}, but this platform cannot fork: use 1")
-    # Compiled before the fork: faults are raised here, and the workers share the result.
+    # Compiled before the fork, for the renderer and the reader: faults are raised here, and the workers share the result.
     renderer = formats.renderer(format_name, stream.layout, time_format=time_format)
-    stream.machine()
     context = multiprocessing.get_context("fork")
-    board = Board(context.Lock(), workers=workers, keep=keep)
+    board = Board(context.Lock(), workers=workers, keep=keep, timed=timed)
     with tempfile.TemporaryDirectory(prefix="dovestorm-") as folder:
         pipes = [context.Pipe(duplex=False) for _ in range(workers)]
         processes = [
@@ -57,15 +57,16 @@ def parallel_blocks(stream: Stream, format_name: str, *, time_format: str, worke
             )
             for number in range(workers)
         ]
+        reader = Reader(board, stream, renderer, processes, [ours for ours, _ in pipes])
         try:
             for process in processes:
                 process.start()
-            yield from Reader(board, stream, renderer, processes, [reader for reader, _ in pipes]).blocks()
+            yield from reader.blocks()
         finally:
             _dismiss(board, processes)
-            for reader, writer in pipes:
-                reader.close()
-                writer.close()
+            for ours, theirs in pipes:
+                ours.close()
+                theirs.close()
             board.close()
 
 

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BLOCKS", "OVER", "PLANS", "SLOTS", "Board", "CalledOffError", "SharedArena"]
+__all__ = ["OVER", "PLANS", "SLOTS", "Board", "CalledOffError", "SharedArena"]
 
 SLOTS = 4
 """Windows that may be under way at once."""
 PLANS = 64
 """How many windows' ends, counts and reports are remembered; more than can be under way."""
-BLOCKS = 16
-"""Rendered blocks that each worker may have out."""
+_BLOCKS = 10
+"""Rendered blocks that each worker may have out, beside those that the asking process keeps."""
 OVER = int(np.iinfo(np.int64).max)
 """The "end" that is announced after the last window, and a worker's report that it has nothing left to do."""
 
@@ -48,7 +48,7 @@ class Board:
     worker had produced with it, ``reports`` each worker's next moment after each window.
     """
 
-    def __init__(self, lock: Any, *, workers: int, keep: int) -> None:
+    def __init__(self, lock: Any, *, workers: int, keep: int, timed: bool) -> None:
         self._lock = lock
         self._bells = [os.pipe() for _ in range(workers + 1)]
         for bell in self._bells:
@@ -58,6 +58,9 @@ class Board:
         """What the asking process does while it waits: see whether the workers are well."""
         self.workers = workers
         self.keep = keep
+        self.timed = timed
+        self.blocks = _BLOCKS + keep
+        """Rendered blocks that each worker has room for."""
         self.owner = os.getpid()
         shares = SLOTS * workers
         self._map = mmap.mmap(-1, self._carve(None, workers, shares))
@@ -81,10 +84,10 @@ class Board:
         self.last_block = cut(PLANS)
         self.reports = cut(PLANS, workers)
         self.simulated, self.rendered, self.produced, self.released = cut(workers), cut(workers), cut(workers), cut(workers)
-        self.block_sizes = cut(workers, BLOCKS, 2)
-        self.block_ends = cut(workers, BLOCKS, BLOCK_RECORDS)
-        self.block_due = cut(workers, BLOCKS, BLOCK_RECORDS)
-        self.block_bytes = cut(workers, BLOCKS, MOST_RECORD_BYTES // 8)
+        self.block_sizes = cut(workers, self.blocks, 2)
+        self.block_ends = cut(workers, self.blocks, BLOCK_RECORDS)
+        self.block_due = cut(workers, self.blocks, BLOCK_RECORDS)
+        self.block_bytes = cut(workers, self.blocks, MOST_RECORD_BYTES // 8)
         self.share_sizes = cut(shares, 2)
         self.columns = cut(shares, 4, _EVENTS)
         self.values = cut(shares * _INTEGERS)

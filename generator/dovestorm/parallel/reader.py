@@ -10,7 +10,7 @@ import numpy as np
 from dovestorm.block import Block
 from dovestorm.engine.machine import adapted
 from dovestorm.errors import DovestormError
-from dovestorm.parallel.board import BLOCKS, OVER, PLANS, SLOTS
+from dovestorm.parallel.board import OVER, PLANS, SLOTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -128,7 +128,7 @@ class Reader:
 
     def _take(self, worker: int) -> Block:
         board = self._board
-        at = self._taken[worker] % BLOCKS
+        at = self._taken[worker] % board.blocks
         self._taken[worker] += 1
         self._held.append(worker)
         if len(self._held) > board.keep + 1:
@@ -137,7 +137,7 @@ class Reader:
                 board.tell()
         count, used = board.block_sizes[worker, at].tolist()
         data = memoryview(board.block_bytes[worker, at].view(np.uint8))[:used]
-        due = board.block_due[worker, at, :count]
+        due = board.block_due[worker, at, :count] if board.timed else None
         return Block(data, board.block_ends[worker, at, :count], self._renderer.terminator, due, self._renderer.content_type)
 
     def _look(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from dovestorm.engine.ordering import Records, ordered_batch
 from dovestorm.errors import DovestormError
 from dovestorm.kernel import RecordTooLargeError
-from dovestorm.parallel.board import BLOCKS, OVER, PLANS, SLOTS, CalledOffError, SharedArena
+from dovestorm.parallel.board import OVER, PLANS, SLOTS, CalledOffError, SharedArena
 from dovestorm.rendering import BLOCK_BYTES, MOST_RECORD_BYTES
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class _Worker:
         self._machine: Machine = stream.machine(shard=(first + of * number, of * board.workers))
         self._arenas = [SharedArena(board, board.share(slot, number)) for slot in range(SLOTS)]
         self._layout = stream.layout
-        self._blocks = BLOCKS
+        self._blocks = board.blocks
         """So many blocks the last window that we rendered took, and a few more."""
 
     def run(self) -> None:
@@ -84,7 +84,7 @@ class _Worker:
             return False
         if before < 0 or board.rendered[before % board.workers] > before // board.workers:
             return True
-        return bool(BLOCKS - (board.produced[number] - board.released[number]) > self._blocks)
+        return bool(board.blocks - (board.produced[number] - board.released[number]) > self._blocks)
 
     def _can_simulate(self, window: int) -> bool:
         board = self._board
@@ -147,7 +147,7 @@ class _Worker:
     def _render(self, window: int) -> None:
         board = self._board
         batch = ordered_batch(self._layout, self._collect(window), self._machine.clipped(int(board.ends[window % PLANS])))
-        due = batch.end if len(batch) else batch.offset
+        due = batch.end if board.timed else None
         first, self._blocks = 0, 2
         while first < len(batch):
             first += self._block(batch, first, due)
@@ -161,8 +161,8 @@ class _Worker:
     def _block(self, batch: Batch, first: int, due: Any) -> int:
         board, number = self._board, self._number
         with board:
-            board.wait(number, lambda: bool(board.produced[number] - board.released[number] < BLOCKS))
-            at = int(board.produced[number]) % BLOCKS
+            board.wait(number, lambda: bool(board.produced[number] - board.released[number] < board.blocks))
+            at = int(board.produced[number]) % board.blocks
         ends = board.block_ends[number, at]
         room = board.block_bytes[number, at].view(np.uint8)
         size = BLOCK_BYTES
@@ -174,7 +174,8 @@ class _Worker:
                 if size >= MOST_RECORD_BYTES:
                     raise
                 size = min(size * 2, MOST_RECORD_BYTES)
-        board.block_due[number, at, :count] = due[first : first + count]
+        if due is not None:
+            board.block_due[number, at, :count] = due[first : first + count]
         with board:
             board.block_sizes[number, at] = count, used
             board.produced[number] += 1

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from dovestorm.errors import UsageError, nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import ModuleType
 
-__all__ = ["FORMATS", "SINKS", "Entry", "find_format", "find_sink", "load"]
+__all__ = ["FORMATS", "SINKS", "Entry", "choose_format", "find_format", "find_sink", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Entry:
         help: One line.
         form: How the URL of a sink is written.
         extra: The optional part of the distribution that it needs, or None.
+        takes: The only format that a sink takes, or None for any.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Entry:
     help: str
     form: str = ""
     extra: str | None = None
+    takes: str | None = None
 
 
 def _table(*entries: Entry) -> dict[str, Entry]:
@@ -48,6 +51,13 @@ SINKS = _table(
     Entry("udp", "dovestorm.sinks.udp", "one datagram for each event", "udp://HOST:PORT[?max=BYTES]"),
     Entry("unix", "dovestorm.sinks.unix", "a Unix stream socket", "unix:PATH"),
     Entry("unixgram", "dovestorm.sinks.unixgram", "a Unix datagram socket, one datagram for each event", "unixgram:PATH"),
+    Entry(
+        "dovecot-stats",
+        "dovestorm.sinks.dovecot_stats",
+        "a Dovecot's stats process, which counts and exports the events",
+        "dovecot-stats:PATH",
+        takes="dovecot-stats",
+    ),
     Entry("http", "dovestorm.sinks.http", "one POST for each event, or batches", "http://HOST[:PORT]/PATH[?batch=N]"),
     Entry("https", "dovestorm.sinks.http", "the same over TLS", "https://HOST[:PORT]/PATH[?batch=N][&ca=FILE]"),
 )
@@ -56,6 +66,7 @@ FORMATS = _table(
     Entry("json", "dovestorm.formats.json", "one JSON object a line, as Dovecot's JSON exporter writes it"),
     Entry("tab-text", "dovestorm.formats.tab_text", "tab-separated tokens, one event a line, as Dovecot's other exporter writes it"),
     Entry("msgpack", "dovestorm.formats.msgpack", "a stream of MessagePack maps"),
+    Entry("dovecot-stats", "dovestorm.formats.dovecot_stats", "lines of the stats protocol, for the sink of that name"),
 )
 
 
@@ -75,6 +86,28 @@ def find_format(name: str) -> Entry:
         UsageError: There is none of that name.
     """
     return _find(FORMATS, name, "format")
+
+
+def choose_format(schemes: Iterable[str], wish: str | None, *, default: str) -> str:
+    """The format for sinks of these schemes: the wish, or else the one that they need, or else the default.
+
+    Raises:
+        UsageError: A sink takes another format only.
+    """
+    entries = [SINKS[scheme] for scheme in schemes]
+    for entry in entries:
+        if entry.takes is None or entry.takes == wish:
+            continue
+        if wish is not None:
+            raise UsageError(f"{entry.name}: takes the format '{entry.takes}' only, not '{wish}'; leave the format away, or deliver elsewhere")
+        others = sorted({other.name for other in entries if other.takes != entry.takes})
+        if others:
+            raise UsageError(
+                f"{entry.name}: takes the format '{entry.takes}' only, which {', '.join(others)} would get too: "
+                f"ask for --format {entry.takes} if that is meant, or deliver in two runs"
+            )
+        wish = entry.takes
+    return wish or default
 
 
 def load(entry: Entry) -> ModuleType:

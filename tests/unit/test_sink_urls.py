@@ -135,7 +135,7 @@ def test_foreign_options_stay_as_they_are_written() -> None:
 
 def test_every_sink_of_the_table_can_be_made() -> None:
     """Each entry names a module that exists and makes a sink of it, unopened."""
-    place = {"-": "-", "file": "file:x", "unix": "unix:x", "unixgram": "unixgram:x"}
+    place = {"-": "-", "file": "file:x", "unix": "unix:x", "unixgram": "unixgram:x", "dovecot-stats": "dovecot-stats:x"}
     for name in SINKS:
         assert sinks.open_url(place.get(name, f"{name}://localhost:9")).tally.written == 0
 

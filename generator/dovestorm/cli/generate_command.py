@@ -20,7 +20,7 @@ __all__ = ["command"]
 @click.command("generate")
 @click.argument("scenario")
 @click.option("--to", "targets", metavar="URL", multiple=True, help="Where to deliver; may be given more than once. Default: standard output.")
-@click.option("--format", "format_name", type=Name(list(registry.FORMATS)), default="json", show_default=True, help="How events look.")
+@click.option("--format", "format_name", type=Name(list(registry.FORMATS)), help="How events look. Default: json, or what the target needs.")
 @click.option("--time-format", type=Name(["rfc3339", "unix"]), default="rfc3339", show_default=True, help="How times look.")
 @click.option("--dovecot", metavar="VERSION", help="The edition to emit, instead of the scenario's own.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same scenario, edition and seed: same bytes.")
@@ -44,7 +44,7 @@ def command(
     *,
     scenario: str,
     targets: tuple[str, ...],
-    format_name: str,
+    format_name: str | None,
     time_format: str,
     workers: int,
     speed: float | None,
@@ -64,6 +64,7 @@ def command(
 
     if speed is not None and rate is not None:
         raise click.UsageError("--speed and --rate exclude each other: give one")
+    format_name = registry.choose_format([sinks.scheme(url) for url in targets], format_name, default="json")
     stream = _open(scenario, wanted)
     outlets = [sinks.open_url(url) for url in targets or ("-",)]
     pacer = None if speed is None and rate is None else delivery.Pacer(speed=speed, rate=rate)

@@ -89,6 +89,7 @@ class _Lane:
             written_bytes=tally.written_bytes,
             retries=tally.retries,
             reconnects=tally.reconnects,
+            unasked=tally.unasked,
             error=self.error or tally.fault,
             pipe_closed=self.pipe_closed,
         )
@@ -204,7 +205,7 @@ class _Run:
 
     def _tell_progress(self) -> None:
         counts = [lane.sink.tally for lane in self._lanes if lane.alive]
-        delivered = min((tally.written if tally.acknowledged is None else tally.acknowledged for tally in counts), default=0)
+        delivered = min((tally.unasked + (tally.written if tally.acknowledged is None else tally.acknowledged) for tally in counts), default=0)
         self._tell(Progress(self._asked, self._made, self._made_bytes, delivered, self._end - self._begin))
 
 

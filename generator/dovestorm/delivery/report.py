@@ -22,7 +22,7 @@ class Lateness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkReport:
-    """What one sink did; every event that was made is written (acknowledged, where the protocol can) or undelivered.
+    """What one sink did; every event that was made is written (acknowledged, where the protocol can), undelivered, or not asked for.
 
     Attributes:
         url: The sink, without secrets.
@@ -32,6 +32,7 @@ class SinkReport:
         written_bytes: Size of the written events, without what a protocol adds.
         retries: Events sent more than once, of which the receiver may see two.
         reconnects: Connections after the first; what the one before had under way may be lost.
+        unasked: Events that were not sent because the receiver does not want them, which is no loss.
         error: Why the sink gave up or lost events; empty when all went well.
         pipe_closed: The reader left before the end, which is no error.
     """
@@ -43,6 +44,7 @@ class SinkReport:
     written_bytes: int
     retries: int = 0
     reconnects: int = 0
+    unasked: int = 0
     error: str = ""
     pipe_closed: bool = False
 
@@ -57,6 +59,8 @@ class SinkReport:
         if self.acknowledged is not None:
             parts.append(f"acknowledged {self.acknowledged:,}")
         parts.append(f"undelivered {self.undelivered:,}")
+        if self.unasked:
+            parts.append(f"not asked for {self.unasked:,} (the receiver's filter leaves them out)")
         if self.retries:
             parts.append(f"sent again {self.retries:,}")
         if self.reconnects:
@@ -99,7 +103,7 @@ class Report:
     @property
     def is_short(self) -> bool:
         """Whether a count is short for another reason than a reader that left."""
-        if any(sink.error or (sink.delivered < self.made and not sink.pipe_closed) for sink in self.sinks):
+        if any(sink.error or (sink.delivered + sink.unasked < self.made and not sink.pipe_closed) for sink in self.sinks):
             return True
         return self.asked is not None and self.made < self.asked and not self._ended_by_reader
 

@@ -16,7 +16,7 @@ __all__ = ["TIME_FORMATS", "names", "renderer"]
 TIME_FORMATS = ("rfc3339", "unix")
 """The two time formats of Dovecot's exporters."""
 
-_NAMES = ("json", "msgpack", "tab-text")
+_NAMES = ("dovecot-stats", "json", "msgpack", "tab-text")
 
 
 def names() -> tuple[str, ...]:

@@ -13,15 +13,26 @@ from dovestorm.kernel.pieces import Op, Template, Wrap
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from dovestorm.batch import FieldSlot, Layout, RecordKind
+    from dovestorm.batch import Batch, FieldSlot, Layout, RecordKind
 
-__all__ = ["Dialect", "Draft", "compile_layout", "optional_column", "utf8"]
+__all__ = ["Dialect", "Draft", "Rows", "compile_layout", "optional_column", "utf8"]
 
 _HOLES = {Encoding.INTEGER: Op.INTEGER, Encoding.TEXT: Op.PART, Encoding.ADDRESS: Op.ADDRESS}
 _RFC3339_BYTES = 27
 _SESSION_BYTES = 16
 _PLAIN = (0, -1, 0)
 _SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class Rows(Protocol):
+    """Rows that hold more than the layout's own, for a format that needs it."""
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the wider rows."""
+
+    def widen(self, batch: Batch) -> Batch:
+        """The same records with wider rows."""
 
 
 class Dialect(Protocol):
@@ -40,6 +51,10 @@ class Dialect(Protocol):
     wrap: Wrap
     integer: Op
     time: Op
+
+    @property
+    def rows(self) -> Rows | None:
+        """What widens the rows first, or None."""
 
     def escape(self, text: str) -> bytes:
         """The bytes of ``text`` inside a value, without what frames it."""
@@ -191,6 +206,7 @@ def compile_layout(layout: Layout, dialect: Dialect) -> Template:
     kinds: list[tuple[int, int]] = []
     for kind in layout.kinds:
         _check_width(kind)
+    for kind in (layout if dialect.rows is None else dialect.rows.layout).kinds:
         begin = len(draft.pieces)
         dialect.record(kind, draft)
         kinds.append((begin, draft.flush()))

@@ -33,6 +33,7 @@ class _Json:
     terminator = 1
     wrap = Wrap.QUOTES
     integer = Op.INTEGER
+    rows = None
 
     def __init__(self, hostname: str, *, hexadecimal: str, time: Op) -> None:
         self.time = time

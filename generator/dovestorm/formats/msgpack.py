@@ -29,6 +29,7 @@ class _Msgpack:
     terminator = 0
     wrap = Wrap.PREFIX
     integer = Op.PACKED
+    rows = None
 
     def __init__(self, hostname: str, *, time: Op) -> None:
         self.time = time

@@ -40,6 +40,7 @@ class Renderer:
         self.content_type = dialect.content_type
         self.terminator = dialect.terminator
         self._layout = layout
+        self._rows = dialect.rows
         self._walker = Walker(compile_layout(layout, dialect))
 
     def render_into(self, batch: Batch, first: int, out: NDArray[np.uint8], ends: NDArray[np.int64]) -> tuple[int, int]:
@@ -62,6 +63,8 @@ class Renderer:
             RecordTooLargeError: Not even the first one fits; nothing was rendered, enlarge the buffer.
         """
         self._check(batch)
+        if self._rows is not None:
+            batch = self._rows.widen(batch)
         kind = np.ascontiguousarray(batch.kind, np.int32)
         offset = np.ascontiguousarray(batch.offset, np.int64)
         values = np.ascontiguousarray(batch.values, np.int64)

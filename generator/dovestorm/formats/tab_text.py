@@ -31,6 +31,7 @@ class _TabText:
     terminator = 1
     wrap = Wrap.NONE
     integer = Op.INTEGER
+    rows = None
 
     def __init__(self, hostname: str, *, time: Op) -> None:
         self.time = time

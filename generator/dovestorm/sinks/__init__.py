@@ -8,7 +8,16 @@ from dovestorm import registry
 from dovestorm.sinks.base import Block, PipeClosed, Sink, Stopped, Tally
 from dovestorm.sinks.target import Options, parse
 
-__all__ = ["Block", "Options", "PipeClosed", "Sink", "Stopped", "Tally", "open_url"]
+__all__ = ["Block", "Options", "PipeClosed", "Sink", "Stopped", "Tally", "open_url", "scheme"]
+
+
+def scheme(url: str) -> str:
+    """The registry's name of the sink that a URL means.
+
+    Raises:
+        UsageError: The URL is empty, or its scheme is unknown.
+    """
+    return parse(url).scheme
 
 
 def open_url(url: str, *, options: Options | None = None) -> Sink:

@@ -115,6 +115,20 @@ class Connection:
         except TimeoutError:
             return None
 
+    def arrived(self) -> bytes:
+        """Some of what the other side has said by now, without waiting.
+
+        Raises:
+            OSError: It has closed, or the connection is lost.
+            Stopped: ``abort`` was called.
+        """
+        if self._poll is None or not self._poll.poll(0):
+            return b""
+        said = self.receive()
+        if said == b"":
+            raise ConnectionResetError(errno.ECONNRESET, "closed by the other side")
+        return said or b""
+
     def check_peer(self) -> None:
         """Throw away what the other side said; raise ``OSError`` when it has closed, before anything more is lost to it."""
         if self._poll is None or not self._poll.poll(0):

@@ -209,7 +209,7 @@ def _port_number(target: Target, port: str, default: int | None) -> int:
 
 def _harmless(scheme: str, url: str) -> str:
     """Without what may be secret: all before the last ``@``, and the query of a web address."""
-    if scheme in {"file", "unix", "unixgram"}:
+    if scheme in {"file", "unix", "unixgram", "dovecot-stats"}:
         return url
     url = re.sub(r"(?<=:)(/*).*@", r"\1***@", url, count=1)
     head, mark, _ = url.partition("?")

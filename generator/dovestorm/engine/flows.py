@@ -261,7 +261,7 @@ class FlowCompiler:
         else:
             start = begin.get(self._builder).columns[0] if begin else self._builder.read(CLOCK)
         inherited, self._inherited = self._inherited, [] if step.alone else self._inherited
-        self._record(step.event, self._process(step.service, step.at), (step.fields,), start)
+        self._record(step.event, self._process(step.service, step.at), (step.fields,), start, step.categories)
         self._inherited = inherited
 
     def _process(self, service: str | None, at: model.At) -> str | None:
@@ -277,7 +277,9 @@ class FlowCompiler:
     def _keep_clock(self) -> Var:
         return self._hidden(Val(Kind.TIMESTAMP, (self._builder.read(CLOCK),)))
 
-    def _record(self, event_name: str, service: str | None, fields: Sequence[Mapping[str, model.Value]], start: Operand) -> None:
+    def _record(
+        self, event_name: str, service: str | None, fields: Sequence[Mapping[str, model.Value]], start: Operand, categories: tuple[str, ...] | None
+    ) -> None:
         event = self.emission.event(event_name)
         if event is None:
             return
@@ -293,7 +295,7 @@ class FlowCompiler:
                 vals.update({name: self.values.compile(value, self._builder) for name, value in mapping.items() if name in event.fields})
         if "duration" in event.fields:
             vals["duration"] = here[_DURATION]
-        self.emission.emit(event, service, vals, start, self._builder)
+        self.emission.emit(event, service, vals, start, self._builder, categories=categories)
 
     def _carried(self, operand: Operand) -> Operand:
         """End the block, and give the operand's value in the next one."""
@@ -307,13 +309,13 @@ class FlowCompiler:
         self._inherited.append(both)
         self._advance(step.opens)
         if step.begins:
-            self._record(step.begins, service, (step.started,), begin.get(self._builder).columns[0])
+            self._record(step.begins, service, (step.started,), begin.get(self._builder).columns[0], step.categories)
         inherited = self._inherited.pop()
         self._steps(step.steps)
         self._advance(step.takes)
         self._inherited.append(inherited)
         if step.finishes:
-            self._record(step.finishes, service, (step.finished,), begin.get(self._builder).columns[0])
+            self._record(step.finishes, service, (step.finished,), begin.get(self._builder).columns[0], step.categories)
         self._inherited.pop()
 
     def _choose(self, branches: Sequence[tuple[model.Weight, Sequence[model.Step]]]) -> None:

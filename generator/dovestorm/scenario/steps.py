@@ -120,6 +120,7 @@ class Steps:
             self._value(entries, "start", TIMESTAMP),
             node.at,
             alone="alone" in entries and self.reading.flag(entries["alone"], what="alone"),
+            categories=self._categories(entries, event),
         )
 
     def _known_event(self, node: Node) -> str | None:
@@ -146,6 +147,21 @@ class Steps:
             return name
         self.fault(node.at, f"service ({name}) must be a service's name or a parameter of the fragment")
         return None
+
+    def _categories(self, entries: _Entries, *events: str | None) -> tuple[str, ...] | None:
+        if "categories" not in entries:
+            return None
+        known = None if self.frame.dropped else self.reading.vocabulary.categories(*events)
+        names = []
+        for item in self.reading.listing(entries["categories"], what="categories"):
+            name = self.reading.text(item, what="a category")
+            if known is not None and name not in known:
+                self.fault(
+                    item.at,
+                    f"unknown category '{name}' of {' and '.join(event for event in events if event)}{self.reading.hint(name, known, most=20)}",
+                )
+            names.append(name)
+        return tuple(dict.fromkeys(names))
 
     def _fields(self, node: Node | None, *events: str | None, what: str, timing: bool = True) -> dict[str, Value]:
         if node is None:
@@ -184,6 +200,7 @@ class Steps:
             self._value(entries, "takes", DURATION),
             self.read(entries.get("steps"), what="steps"),
             node.at,
+            categories=self._categories(entries, begins, finishes),
         )
 
     def _inherit(self, node: Table, entries: _Entries) -> Step:

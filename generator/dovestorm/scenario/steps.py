@@ -159,10 +159,8 @@ class Steps:
         for item in self.reading.listing(node, what="categories"):
             name = self.reading.text(item, what="a category")
             if known is not None and name not in known:
-                self.fault(
-                    item.at,
-                    f"unknown category '{name}' of {' and '.join(event for event in events if event)}{self.reading.hint(name, sorted(known), most=20)}",
-                )
+                told = " and ".join(event for event in events if event)
+                self.fault(item.at, f"unknown category '{name}' of {told}{self.reading.hint(name, sorted(known), most=20)}")
             names.append(name)
         return tuple(dict.fromkeys(names))
 

@@ -39,12 +39,7 @@ class Catalog:
 
     @cached_property
     def versions(self) -> tuple[str, ...]:
-        """The editions there are, oldest first."""
-        return self._source.listed, *self._source.complete
-
-    @cached_property
-    def releases(self) -> tuple[str, ...]:
-        """Every release that rows can name; only ``versions`` are filled in completely."""
+        """The editions there are, oldest first: the published list, then the server's releases."""
         return self._source.releases.names
 
     @cached_property
@@ -56,10 +51,6 @@ class Catalog:
         """The edition of ``version``."""
         if version not in self.versions:
             raise CatalogError(f"unknown Dovecot version '{version}', known are {', '.join(self.versions)}{nearest(version, self.versions)}")
-        return self.draft(version)
-
-    def draft(self, version: str) -> Edition:
-        """What the rows give for any of ``releases``, complete or not."""
         if version not in self._editions:
             self._editions[version] = edition(self._source, version)
         return self._editions[version]

@@ -28,8 +28,8 @@ def recipient_counts(ledger: Ledger, edition: Edition, event: str) -> Handler:
     reset = wire_name(edition, event, "is_reset")
 
     def rule(fields: dict[str, Any], _start: int, _end: int, _service: str) -> None:
-        counts = [fields.get(name) for name in names]
-        if not all(isinstance(count, int) for count in counts):
+        counts = [count for name in names if isinstance(count := fields.get(name), int)]
+        if len(counts) < len(names):
             return
         total, aborted, denied, failed, succeeded = counts
         if total != aborted + failed + succeeded:

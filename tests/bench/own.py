@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from processes import Discard, NotMeasuredError, run
@@ -19,6 +20,7 @@ EVEN = "imap-login"
 EVENTS_A_SESSION = 14
 NS = 1_000_000_000
 REPEATS = 3
+_ARRANGEMENTS = {"one": "one worker", "two": "two workers", "apart": "two processes, half each"}
 
 
 def processor() -> str:
@@ -42,11 +44,11 @@ def _workers(count: int) -> str:
     return f"{count} worker{'s' * (count > 1)}"
 
 
-def generate(path: str, events: int, *, workers: int, cores: int | None = None, note: str = "") -> Row:
+def generate(path: str, events: int, *, workers: int, cores: int | None = None) -> Row:
     """To a file, whose size must be what was said, or to /dev/null."""
     file = Path(path)
     bound = "one core" if cores == 1 else _workers(workers)
-    row = _generate(f"{bound}, {'file' if file.parent.name != 'dev' else path}{note}", path, "--events", events, "--workers", workers, cores=cores)
+    row = _generate(f"{bound}, {'file' if file.parent.name != 'dev' else path}", path, "--events", events, "--workers", workers, cores=cores)
     if file.is_file():
         size = file.stat().st_size
         file.unlink()
@@ -54,6 +56,33 @@ def generate(path: str, events: int, *, workers: int, cores: int | None = None, 
             message = f"{row.bytes} bytes were reported, {size} are in the file"
             raise NotMeasuredError(message)
     return row
+
+
+def _side_by_side(events: int, count: int) -> float:
+    """Seconds that ``count`` processes need that know nothing of each other, each for its share of the events: what the machine gives at best."""
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(count) as pool:
+        shares = [
+            pool.submit(_generate, "", "/dev/null", "--events", events // count, "--shard", f"{number}/{count}") for number in range(1, count + 1)
+        ]
+        for share in shares:
+            share.result()
+    return time.perf_counter() - begun
+
+
+def scaling(events: int, rounds: int) -> list[Figure]:
+    """Two workers against one, and against two processes that share nothing; in turns, so that a machine whose speed wanders is fair to all."""
+    one, two, apart = [], [], []
+    for _ in range(rounds):
+        one.append(_generate("", "/dev/null", "--events", events, "--workers", 1).seconds)
+        two.append(_generate("", "/dev/null", "--events", events, "--workers", 2).seconds)
+        apart.append(_side_by_side(events, 2))
+    took = {name: statistics.median(seconds) for name, seconds in (("one", one), ("two", two), ("apart", apart))}
+    return [
+        *(Figure(f"{events:,} events, {name}", events / took[key], "events/s", f"median of {rounds}") for key, name in _ARRANGEMENTS.items()),
+        Figure("two workers against one", took["one"] / took["two"], "x", "wanted: 1.8"),
+        Figure("two processes that share nothing, against one worker", took["one"] / took["apart"], "x", "what this machine gives"),
+    ]
 
 
 def generate_tcp(events: int, *, workers: int) -> Row:

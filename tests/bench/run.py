@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
-GROUPS = ("speed", "memory", "start", "stations")
+GROUPS = ("speed", "scaling", "memory", "start", "stations")
 
 Measured = Row | Figure | Missing
 
@@ -45,9 +45,6 @@ def speed(folder: Path, *, quick: bool) -> list[Row | Missing]:
         attempt("dovestorm, one core, /dev/null", lambda: own.generate("/dev/null", events, workers=1, cores=1), times),
         attempt("dovestorm, 1 worker, /dev/null", lambda: own.generate("/dev/null", events, workers=1), times),
         attempt("dovestorm, 2 workers, /dev/null", lambda: own.generate("/dev/null", events, workers=2), times),
-        # Starting (Python, NumPy, compiling the scenario) takes half a second whatever the workers: the long runs show what workers bring.
-        attempt("dovestorm, 1 worker, /dev/null, long", lambda: own.generate("/dev/null", 10 * events, workers=1, note=", long")),
-        attempt("dovestorm, 2 workers, /dev/null, long", lambda: own.generate("/dev/null", 10 * events, workers=2, note=", long")),
         attempt("dovestorm, 1 worker, file", lambda: own.generate(file, events, workers=1), times),
         attempt("dovestorm, 2 workers, file", lambda: own.generate(file, events, workers=2), times),
         attempt("dovestorm, 1 worker, TCP", lambda: own.generate_tcp(events, workers=1), times),
@@ -88,6 +85,11 @@ def memory(*, quick: bool) -> list[Figure | Missing]:
     )
 
 
+def scaling(*, quick: bool) -> list[Figure | Missing]:
+    """Starting (Python, NumPy, compiling the scenario) takes half a second whatever the workers: long runs show what workers bring."""
+    return single("Workers", [("one worker, two, and two processes", lambda: own.scaling(500_000 if quick else 50_000_000, 1 if quick else 3))])
+
+
 def start(*, quick: bool) -> list[Figure | Missing]:
     times = 3 if quick else 9
     return single("Start", [("--help", lambda: own.help_time(times)), ("first event", lambda: own.first_event(times))])
@@ -110,6 +112,7 @@ def main() -> None:
         folder = Path(name)
         groups: dict[str, Callable[[], list[Measured]]] = {
             "speed": lambda: [*speed(folder, quick=quick)],
+            "scaling": lambda: [*scaling(quick=quick)],
             "memory": lambda: [*memory(quick=quick)],
             "start": lambda: [*start(quick=quick)],
             "stations": lambda: [*stations(quick=quick)],

@@ -112,14 +112,14 @@ def test_a_field_given_twice_for_releases_apart_is_right(folder):
 def test_a_field_for_a_single_release_is_right(folder):
     break_file(folder, "imap.yaml", "{since: 2.3.11}", "{since: 2.3.19, until: 2.3.19}")
     whole = Catalog(folder)
-    having = [release for release in whole.releases if "cmd_input_name" in whole.draft(release).by_canonical["imap_command_finished"].fields]
+    having = [release for release in whole.versions if "cmd_input_name" in whole.load(release).by_canonical["imap_command_finished"].fields]
     assert having == ["2.3.19"]
 
 
 def test_an_event_for_some_releases(folder):
     break_file(folder, "imap.yaml", "    servers:\n", "    servers:\n      since: 2.3.9\n      until: 2.3.18\n")
     whole = Catalog(folder)
-    having = [release for release in whole.releases if "imap_command_finished" in whole.draft(release).events]
+    having = [release for release in whole.versions if "imap_command_finished" in whole.load(release).events]
     assert (having[0], having[1], having[-1]) == ("2.3.6", "2.3.9", "2.3.18")
 
 

@@ -106,8 +106,8 @@ def test_an_edition_goes_to_another_process():
 
 def test_every_release_can_be_drafted(whole):
     """Rows for releases that are not complete yet must not contradict each other either."""
-    for release in whole.releases:
-        draft = whole.draft(release)
+    for release in whole.versions:
+        draft = whole.load(release)
         assert draft.version == release
         assert len(draft.events) in {33, 36}
 
@@ -131,7 +131,7 @@ def test_every_release_can_be_drafted(whole):
     ],
 )
 def test_renames(whole, release, event, field, name):
-    assert whole.draft(release).by_canonical[event].fields[field].name == name
+    assert whole.load(release).by_canonical[event].fields[field].name == name
 
 
 @pytest.mark.parametrize(
@@ -148,22 +148,22 @@ def test_renames(whole, release, event, field, name):
     ],
 )
 def test_ranges(whole, event, field, absent, present):
-    assert field not in whole.draft(absent).by_canonical[event].fields
-    assert field in whole.draft(present).by_canonical[event].fields
+    assert field not in whole.load(absent).by_canonical[event].fields
+    assert field in whole.load(present).by_canonical[event].fields
 
 
 def test_marks_of_the_releases(whole):
-    assert [whole.draft(release).service_category for release in ("2.3.8", "2.3.9")] == [False, True]
-    assert [whole.draft(release).upper_hex for release in ("2.3.21", "2.4.0")] == [False, True]
-    assert whole.draft("2.3.10").events["auth_client_request_continue"].canonical == "auth_client_request_continued"
-    assert "auth_client_request_continue" not in whole.draft("2.3.11").events
-    assert whole.draft("2.3.21").by_canonical["auth_request_finished"].fields["transport"].values == ("insecure", "trusted", "TLS")
-    assert whole.draft("2.4.0").by_canonical["auth_request_finished"].fields["transport"].values == ("insecure", "secured", "TLS")
+    assert [whole.load(release).service_category for release in ("2.3.8", "2.3.9")] == [False, True]
+    assert [whole.load(release).upper_hex for release in ("2.3.21", "2.4.0")] == [False, True]
+    assert whole.load("2.3.10").events["auth_client_request_continue"].canonical == "auth_client_request_continued"
+    assert "auth_client_request_continue" not in whole.load("2.3.11").events
+    assert whole.load("2.3.21").by_canonical["auth_request_finished"].fields["transport"].values == ("insecure", "trusted", "TLS")
+    assert whole.load("2.4.0").by_canonical["auth_request_finished"].fields["transport"].values == ("insecure", "secured", "TLS")
 
 
 def test_orders_name_only_fields_of_the_event(whole):
-    for release in whole.releases:
-        for event in whole.draft(release).events.values():
+    for release in whole.versions:
+        for event in whole.load(release).events.values():
             for service, order in event.orders.items():
                 assert service in event.services
                 assert set(order) <= set(event.fields), (release, event.name)

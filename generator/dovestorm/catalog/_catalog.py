@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Catalog", "canonical_fields", "event_names", "load", "pairs", "sections", "versions"]
+__all__ = ["Catalog", "canonical_fields", "event_names", "load", "pairs", "sections", "sections_of", "versions"]
 
 _STARTS: Final = ("_started", "_connected")
 _FINISHES: Final = ("_finished", "_disconnected")
@@ -39,12 +39,7 @@ class Catalog:
 
     @cached_property
     def versions(self) -> tuple[str, ...]:
-        """The editions there are, oldest first."""
-        return self._source.listed, *self._source.complete
-
-    @cached_property
-    def releases(self) -> tuple[str, ...]:
-        """Every release that rows can name; only ``versions`` are filled in completely."""
+        """The editions there are, oldest first: the published list, then the server's releases."""
         return self._source.releases.names
 
     @cached_property
@@ -56,10 +51,6 @@ class Catalog:
         """The edition of ``version``."""
         if version not in self.versions:
             raise CatalogError(f"unknown Dovecot version '{version}', known are {', '.join(self.versions)}{nearest(version, self.versions)}")
-        return self.draft(version)
-
-    def draft(self, version: str) -> Edition:
-        """What the rows give for any of ``releases``, complete or not."""
         if version not in self._editions:
             self._editions[version] = edition(self._source, version)
         return self._editions[version]
@@ -116,6 +107,16 @@ def versions() -> tuple[str, ...]:
 def sections() -> tuple[Section, ...]:
     """The sections in the order of the published list."""
     return _shipped().sections
+
+
+def sections_of(version: str) -> tuple[str, ...]:
+    """The keys of the sections of which the Dovecot ``version`` has an event, in the order of the published list.
+
+    Raises:
+        CatalogError: When there is no such edition.
+    """
+    filled = {event.section for event in load(version).events.values()}
+    return tuple(section.key for section in sections() if section.key in filled)
 
 
 def event_names() -> tuple[str, ...]:

@@ -20,7 +20,7 @@ __all__ = ["PARTS", "read_catalog"]
 PARTS: Final[tuple[str, ...]] = ("listed", "servers")
 TYPES: Final = ("string", "integer", "timestamp", "address", "list")
 UNITS: Final = ("microseconds", "seconds", "bytes")
-_COMMON_KEYS = ("releases", "listed", "complete", "sections", "service_category", "upper_hex", "globals", "vocabulary", "groups")
+_COMMON_KEYS = ("releases", "listed", "sections", "service_category", "upper_hex", "globals", "vocabulary", "groups")
 _SECTION_KEYS = ("section", "title", "note", "vocabulary", "groups", "events")
 _WORD_KEYS = ("type", "unit", "values", "about", "names")
 _ROW_KEYS = (*_WORD_KEYS, "is", "always", "since", "until")
@@ -222,7 +222,6 @@ def read_catalog(folder: Path) -> CatalogSource:
         made = CatalogSource(
             releases=releases,
             listed=releases.names[reader.release(entries["listed"].value)],
-            complete=tuple(releases.names[reader.release(node)] for node in page.items(entries["complete"].value, "complete")),
             service_category=reader.release(entries["service_category"].value),
             upper_hex=reader.release(entries["upper_hex"].value),
             globals=tuple(item for item in reader.fields(entries["globals"].value) if isinstance(item, Row)),

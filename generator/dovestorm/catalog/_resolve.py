@@ -147,6 +147,7 @@ class _View:
             about=source.about,
             categories_by_service=by_service,
             known_categories=frozenset(categories).union(part.also or (), *by_service.values()),
+            inherited_categories=frozenset(part.also or ()),
         )
 
 

@@ -140,14 +140,12 @@ class CatalogSource:
 
     Attributes:
         listed: The edition that the published list makes up.
-        complete: The releases whose ``servers`` parts are filled in.
         service_category: Number of the first release with automatic ``service:`` categories.
         upper_hex: Number of the first release that writes JSON escapes in upper case.
     """
 
     releases: Releases
     listed: str
-    complete: tuple[str, ...]
     service_category: int
     upper_hex: int
     globals: tuple[Row, ...]

@@ -58,6 +58,7 @@ class Event:
         about: A short description.
         categories_by_service: For services whose records have other categories than ``categories``; read it with ``categories_for``.
         known_categories: Every category that a record of the event can have, whatever the service and its parents; also without ``service:``.
+        inherited_categories: Those of them that a record can take over from the work that caused it.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Event:
     about: str = ""
     categories_by_service: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     known_categories: frozenset[str] = frozenset()
+    inherited_categories: frozenset[str] = frozenset()
 
     def categories_for(self, service: str) -> tuple[str, ...]:
         """The usual categories of a record that ``service`` sends, without the automatic one."""

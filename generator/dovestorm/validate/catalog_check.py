@@ -196,17 +196,15 @@ def _category_sets(event: Event, service: str, given: set[str]) -> tuple[set[str
     """The categories that a record of this service must have, and all that it may have.
 
     A record inherits categories from the work that caused it. Where the catalog knows such inherited ones, only those that every service's
-    records share are demanded, and none of a record that has inherited some.
+    records share are demanded, and none of a record that has inherited one which no service has by itself.
     """
     usual = [set(event.categories_for(name)) for name in event.services] or [set(event.categories)]
     union = set(event.categories).union(*usual)
-    inherited = set(event.known_categories) - union
-    if service not in event.services:
-        return set.intersection(*usual), union | inherited
-    if not inherited:
+    allowed = union | event.inherited_categories
+    if service in event.services and not event.inherited_categories:
         required = set(event.categories_for(service))
         return required, required
-    return (set() if given & inherited else set.intersection(*usual)), union | inherited
+    return (set() if given & (event.inherited_categories - union) else set.intersection(*usual)), allowed
 
 
 def _type_fits(kind: str, value: Any) -> bool:

@@ -103,6 +103,22 @@ _ALL = (
         "Each dns_request_finished and dns_worker_request_finished has its started (resolver fallbacks from 2.4.2 on excepted).",
         22,
     ),
+    _rule("smtp-pairs", "sequence", "Each command and transaction of an SMTP or LMTP client starts, and finishes once.", 26, 28),
+    _rule("delivery-pairs", "sequence", "Each mail_delivery_finished has its started: same transaction, recipient, message and start_time.", 32, 28),
+    _rule(
+        "operation-pairs",
+        "sequence",
+        "Each finished cache purge, Sieve script, dictionary iteration, submission and client transaction has its started.",
+        28,
+    ),
+    _rule(
+        "recipient-counts",
+        "sequence",
+        "The recipients of a transaction are the aborted, failed and succeeded ones together; denied ones are among the failed; a reset leaves none "
+        "that succeeded.",
+        26,
+    ),
+    _rule("reply-error", "sequence", "An SMTP or LMTP reply has an error exactly when its status is neither 2xx nor 3xx.", 26),
     _rule("success-without-error", "sequence", "An authentication that succeeded has no error.", 6),
     _rule(
         "success-needs-passdb-ok",

@@ -212,7 +212,11 @@ class Validator:
         self._ended_text, self._ended = ended, end
         if end < self._latest:
             if not self._unordered:
-                ledger.add("end-time-order", "end_time", f"{shown(ended)} is {self._latest - end} microseconds before one that came earlier")
+                ledger.add(
+                    "end-time-order",
+                    "end_time",
+                    f"{shown(ended)} is {self._latest - end} microseconds before one that came earlier (several senders? --unordered)",
+                )
         else:
             self._latest = end
         if times.text and times.number and not self._mixed:

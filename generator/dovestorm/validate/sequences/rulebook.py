@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Rulebook", "assemble"]
 
+_OPERATIONS = {
+    "mail_cache_purge": ("session", "mailbox"),
+    "sieve_runtime_script": ("rcpt_to", "script_location"),
+    "sieve_storage_save": ("session", "script_location"),
+    "dict_iteration": ("session", "key"),
+    "smtp_submit": ("mail_from",),
+    "smtp_client_transaction": ("mail_from",),
+}
+"""Other operations that begin and end, and what tells two apart that began at the same time."""
+
 _RESOLVER_FALLBACK = (2, 4, 2)
 """From here on a lookup can finish without having started."""
 
@@ -84,6 +94,11 @@ class _Builder:
         for family in ("userdb_lookup", "passdb_lookup", "userdb_list", "cache_flush"):
             self._pair("lookup-pairs", f"auth_client_{family}", ("user", "session", "remote_port", "user_mask"))
         self._pair("dns-pairs", "dns_worker_request", ("name",))
+        self._pair("smtp-pairs", "smtp_server_command", ("cmd_name",))
+        self._pair("smtp-pairs", "smtp_server_transaction", ("transaction_id",))
+        self._pair("delivery-pairs", "mail_delivery", ("transaction_id", "rcpt_to", "message_id", "session"))
+        for family, keys in _OPERATIONS.items():
+            self._pair("operation-pairs", family, keys)
         if not _at_least(self._edition.version, _RESOLVER_FALLBACK):
             self._pair("dns-pairs", "dns_request", ("session",))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dovestorm.validate.report import Ledger, shown
+from dovestorm.validate.sequences.deliveries import recipient_counts, reply_and_error
 from dovestorm.validate.sequences.names import ABSENT, wire_name
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["single_record_rules"]
 
 _LONGEST_START_US = 1_000_000
+_REPLIES = frozenset({"smtp_server_command_finished", "smtp_server_transaction_finished", "smtp_server_transaction_rcpt_finished"})
 _SLOW_QUERY_US = 1_000_000
 _SLOW_QUERY_SLACK_US = 50_000
 
@@ -37,6 +39,10 @@ def single_record_rules(ledger: Ledger, edition: Edition, event: Event) -> list[
         rules.append(_master_login(ledger, name("user"), name("error")))
     if event.canonical == "dns_request_finished" and name("cached") != ABSENT:
         rules.append(_cached(ledger, name("cached"), name("error")))
+    if event.canonical == "smtp_server_transaction_finished":
+        rules.append(recipient_counts(ledger, edition, event.canonical))
+    if event.canonical in _REPLIES:
+        rules.append(reply_and_error(ledger, edition, event.canonical))
     if event.canonical == "sql_query_finished" and ABSENT not in {name("slow_query"), name("duration")}:
         rules.append(_slow_query(ledger, name("slow_query"), name("duration")))
     return rules

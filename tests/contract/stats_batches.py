@@ -10,6 +10,7 @@ import numpy as np
 
 from dovestorm import formats
 from dovestorm.batch import ABSENT, Batch, Column, Constant, Encoding, FieldSlot, Layout, RecordKind
+from dovestorm.kernel.pieces import LAST_MICROSECOND
 
 if TYPE_CHECKING:
     from stats_peer import Said
@@ -53,7 +54,7 @@ def make_batch(rows: list[tuple[int, int, dict[str, int]]], layout: Layout = LAY
         at = own.get("at", START + number * 1000)
         values += [
             at,
-            own.get("end", at + 777),
+            own.get("end", min(at + 777, LAST_MICROSECOND)),
             own.get("took", 322),
             own.get("user", 2),
             own.get("n", ABSENT),

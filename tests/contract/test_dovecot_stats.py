@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -58,6 +59,11 @@ def heard(data: bytes) -> StatsProcess:
     process = StatsProcess()
     process.feed(b"VERSION\tstats-client\t4\t0\n" + data)
     return process
+
+
+def write_all(sink, blocks) -> None:
+    for block in blocks:
+        sink.write(block)
 
 
 def test_every_event_arrives_as_json_has_it(place) -> None:
@@ -287,9 +293,7 @@ def test_abort_ends_a_call_that_waits_for_the_server(place) -> None:
         sink.open()
         threading.Timer(0.3, sink.abort).start()
         with pytest.raises(Stopped):
-            for _ in range(100):
-                for block in blocks(batch):
-                    sink.write(block)
+            write_all(sink, blocks(batch) * 100)
         assert sink.tally.undelivered > 0
 
 
@@ -303,7 +307,7 @@ def test_each_record_stands_by_itself() -> None:
     for block in blocks(batch):
         whole = bytes(block.data)
         bounds = [0, *block.ends.tolist()]
-        for begin, end in zip(bounds, bounds[1:], strict=False):
+        for begin, end in pairwise(bounds):
             process = heard(whole[begin:end])
             assert (len(process.events), len(process.alive)) == (1, 0)
 
@@ -321,7 +325,7 @@ def test_fields_of_one_column_read_it_twice() -> None:
     pairs = [
         FieldSlot(name, Column(index, encoding))
         for index, encoding in ((5, Encoding.TIMESTAMP), (6, Encoding.TEXT))
-        for name in ("x%d" % index, "y%d" % index)
+        for name in (f"x{index}", f"y{index}")
     ]
     layout = replace(LAYOUT, kinds=(RecordKind("twice", (), tuple(pairs), 7),))
     batch = make_batch([(0, 0, {"when": START, "reason": len(HOSTILE)}), (0, 0, {"when": START, "reason": 2})], layout)

@@ -94,8 +94,9 @@ def test_n_sent_n_counted_n_shown_n_exported(require_program, tmp_path) -> None:
 
 
 def as_logged(record: dict) -> dict:
-    """As the log exporter writes it: long texts are cut."""
-    cut = [(name, [map(shortened, value)] if isinstance(value, list) else shortened(value)) for name, value in record["fields"]]
+    """As the log exporter writes it: long texts are cut, and a list without items is left out."""
+    shown = [(name, value) for name, value in record["fields"] if value != []]
+    cut = [(name, list(map(shortened, value)) if isinstance(value, list) else shortened(value)) for name, value in shown]
     return record | {"fields": cut}
 
 

@@ -106,6 +106,9 @@ class StatsSink:
             except OSError as error:
                 self._lost(error, "no greeting")
                 continue
+            except DeliveryError:
+                self._connection.drop()
+                raise
             assert listener.filter is not None
             self._meeting = listener, Told(listener.filter)
             return self._meeting

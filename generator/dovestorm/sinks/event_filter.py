@@ -209,7 +209,9 @@ def _comparison(key: str, operator: str, value: str) -> Callable[[Event], Answer
     def ask(event: Event) -> Answer:
         if isinstance(event.fields, str):
             raise _FieldsNeededError
-        return compare(event.fields.get(key, ""))
+        if key not in event.fields:
+            return operator == "=" and value == ""
+        return compare(event.fields[key])
 
     return ask
 

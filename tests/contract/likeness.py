@@ -65,8 +65,8 @@ def shapes(events: Iterable[dict[str, Any]]) -> dict[str, Shape]:
 def misfits(real: dict[str, Shape], made: dict[str, Shape]) -> list[str]:
     """What the made events have that the real ones never have, one line each; empty is what it should be.
 
-    Of two fields each order counts that a process has given them in that event, whatever it told: a real one moves the fields of a command forward once
-    an event inside it has told them already.
+    Of two fields each order counts that a process has given them in that event, whatever it told: a real one moves the fields of a command
+    forward once an event inside it has told them already.
     """
     orders: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for name, shape in real.items():

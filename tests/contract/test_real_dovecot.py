@@ -371,5 +371,9 @@ def test_durations_are_of_the_same_order(scenario: str, plain: Recording) -> Non
     real = likeness.durations(event for session in (*plain.alone[scenario], *quick) for event in session)
     made = likeness.durations(event for session in generated(scenario, plain.edition) for event in session)
     medians = {name: values[len(values) // 2] for name, values in made.items() if name in real}
-    outside = {name: (median, real[name]) for name, median in medians.items() if "session" not in name and not real[name][0] / 10 <= median <= real[name][-1] * 10}
+    outside = {
+        name: (median, real[name])
+        for name, median in medians.items()
+        if "session" not in name and not real[name][0] / 10 <= median <= real[name][-1] * 10
+    }
     assert outside == {}

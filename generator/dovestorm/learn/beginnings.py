@@ -1,0 +1,76 @@
+"""When an event began: by itself, with an event before it, or some time after one was sent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dovestorm.learn.chains import State
+    from dovestorm.learn.visits import Step, Visit
+
+__all__ = ["Beginning", "beginning"]
+
+Action = tuple[str, str]
+
+_SAME_US = 0
+_NEARLY_ALL = 0.95
+_BETTER = 0.6
+_LOOK_BACK = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """How the start of a state's event is told.
+
+    Attributes:
+        with_: It began with the last event of this action, to the microsecond.
+        after: It began some time after the last event of this action was sent.
+        amounts: Microseconds: after it, or (without one) before its own sending.
+    """
+
+    with_: Action | None
+    after: Action | None
+    amounts: tuple[int, ...]
+
+
+def beginning(state: State, visits: Sequence[Visit]) -> Beginning:
+    """The way that leaves the least to chance."""
+    own: list[int] = []
+    same: dict[Action, int] = {}
+    since: dict[Action, list[int]] = {}
+    for number, at in state.seen:
+        steps = visits[number].steps
+        step = steps[at]
+        own.append(step.sent - step.start)
+        for action, before in _last(steps, at).items():
+            same[action] = same.get(action, 0) + (abs(before.start - step.start) <= _SAME_US)
+            since.setdefault(action, []).append(step.start - before.sent)
+    count = len(own)
+    for action, hits in same.items():
+        if hits >= _NEARLY_ALL * count:
+            return Beginning(action, None, ())
+    best, least = None, _spread(own) * _BETTER
+    for action, amounts in since.items():
+        if len(amounts) == count and _spread(amounts) < least:
+            best, least = action, _spread(amounts)
+    return Beginning(None, best, tuple(own if best is None else since[best]))
+
+
+def _last(steps: Sequence[Step], at: int) -> dict[Action, Step]:
+    """The last event of each action before a step, the nearest first."""
+    found: dict[Action, Step] = {}
+    for step in reversed(steps[max(0, at - _LOOK_BACK) : at]):
+        found.setdefault(step.kind.action, step)
+    return found
+
+
+def _spread(amounts: Sequence[int]) -> float:
+    """The middle half's width, in logarithms: what counts is by which factor a time is off."""
+    ordered = sorted(math.copysign(math.log1p(abs(amount)), amount) for amount in amounts)
+    if len(ordered) < 4:
+        return ordered[-1] - ordered[0] + 0.1
+    return ordered[len(ordered) * 3 // 4] - ordered[len(ordered) // 4]

@@ -1,0 +1,108 @@
+"""What the fields of an event hold, without a word of the recording's users, addresses and texts."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from dovestorm.compare.vocabulary import WORDS
+from dovestorm.learn.quantities import chosen, quantity
+from dovestorm.learn.visits import OF_A_SESSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dovestorm.catalog.model import Event
+    from dovestorm.learn.visits import Step
+
+__all__ = ["BOX", "contents", "session_word"]
+
+_STAND_INS = {
+    **dict.fromkeys(("user", "original_user", "translated_user", "login_user", "auth_user", "master_user", "rcpt_to"), "$user"),
+    "username": "$username",
+    "domain": "$domain",
+    **dict.fromkeys(("session", "connection_id", "transaction_id"), "$session"),
+    **dict.fromkeys(("remote_ip", "real_remote_ip", "client_ip"), "$client_ip"),
+    **dict.fromkeys(("local_ip", "real_local_ip", "source_ip"), "$server_ip"),
+    **dict.fromkeys(("remote_port", "real_remote_port", "client_port"), "$client_port"),
+    **dict.fromkeys(("local_port", "real_local_port"), "$server_port"),
+    "dest_ip": "192.0.2.60",
+    "dest_host": "backend.example.com",
+    "host": "backend.example.com",
+    "mailbox": "$box",
+    "hostname": "mail01",
+}
+"""Fields that say who and where: the scenario has users, addresses and names of its own."""
+
+_SENDERS = frozenset({"mail_from", "mail_from_raw", "message_from"})
+_PROTOCOL = frozenset({"tls_cipher", "tls_protocol", "tls_pfs", "driver", "passdb_id", "userdb_id", "disconnect_side", "field", "action_name"})
+"""Fields of which Dovecot or a protocol's registry chose the values."""
+
+_HARMLESS = re.compile(r"[A-Za-z][A-Za-z0-9 _.:()=-]{0,79}|[0-9]{1,6}", re.ASCII)
+_ADDRESS = re.compile(r"\d+\.\d+\.\d+|@|/")
+BOX = re.compile(r"SELECT|EXAMINE|STATUS|CREATE|DELETE|RENAME|APPEND|SUBSCRIBE|UNSUBSCRIBE|COPY|MOVE")
+"""Commands that name a mailbox anew."""
+
+
+def session_word(name: str) -> str:
+    """The variable that holds a word of the whole session."""
+    return f"the_{name}"
+
+
+def contents(event: Event, steps: Sequence[Step], *, keep: frozenset[str]) -> dict[str, Any]:
+    """Canonical field name to value, for the fields that all of these steps have.
+
+    Args:
+        event: What the edition says of the event.
+        steps: All of one kind.
+        keep: Fields whose recorded values are kept.
+    """
+    found: dict[str, Any] = {}
+    for name in steps[0].kind.fields:
+        if name == "duration" or name not in event.fields:
+            continue
+        recorded = [step.values[name] for step in steps]
+        field = event.fields[name]
+        if name in keep or field.values is not None:
+            found[name] = _kept([value for value in recorded if field.values is None or value in field.values])
+        else:
+            found[name] = _value(name, field.type, recorded, steps[0])
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _value(name: str, kind: str, recorded: list[Any], step: Step) -> Any:
+    if kind == "timestamp":
+        return "$start"
+    if name in OF_A_SESSION:
+        return f"${session_word(name)}"
+    if name in _STAND_INS:
+        return _STAND_INS[name]
+    if name == "cmd_input_name" and "cmd_name" in step.values:
+        return step.values["cmd_name"]
+    if all(type(value) is int for value in recorded):
+        return chosen(recorded[:1]) if name in WORDS else quantity(recorded)
+    if name in WORDS and _is_harmless(recorded[0]):
+        return recorded[0]
+    if name in _PROTOCOL and all(map(_is_harmless, recorded)):
+        return chosen(recorded)
+    return _stand_in(name, step, len(set(map(str, recorded))))
+
+
+def _kept(recorded: list[Any]) -> Any:
+    if not recorded:
+        return None
+    return quantity(recorded) if all(type(value) is int for value in recorded) else chosen(recorded)
+
+
+def _is_harmless(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_harmless, value))
+    return isinstance(value, str) and _HARMLESS.fullmatch(value) is not None and not _ADDRESS.search(value)
+
+
+def _stand_in(name: str, step: Step, different: int) -> Any:
+    """A text of our own, of about as many as there were."""
+    if name == "tagged_reply":
+        return f"{step.values.get('tagged_reply_state', 'OK')} Done."
+    shape = "sender${n}@example.com" if name in _SENDERS else "<${n}@example.com>" if name == "message_id" else f"{name.replace('_', '-')}-${{n}}"
+    return shape.replace("${n}", "1") if different == 1 else {"text": shape, "n": {"uniform": [1, different]}}

@@ -125,10 +125,19 @@ class DeliveryStatistics:
         self.whole.offered += events
         self._second(second).offered += events
 
-    def deliver(self, second: int, events: int, size: int, *, lateness_us: int | None, service_us: int) -> None:
-        """Count a delivery that ended in a second: ``size`` in bytes; ``lateness_us`` None where there is no schedule."""
+    def deliver(self, second: int, events: int, size: int, *, lateness_us: int | None, service_us: int, whole: bool = True) -> None:
+        """Count a delivery that ended in a second.
+
+        Args:
+            second: Of the run.
+            events: How many were delivered.
+            size: Their bytes.
+            lateness_us: None where there is no schedule.
+            service_us: See ``Part``.
+            whole: Whether all of the batch was delivered; else ``fail`` tells of the rest.
+        """
         for part in (self.whole, self._second(second)):
-            part.deliveries += 1
+            part.deliveries += whole
             part.events += events
             part.bytes += size
             part.service_us.add(service_us, events)

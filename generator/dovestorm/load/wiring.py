@@ -1,0 +1,160 @@
+"""Where a run hangs on Locust's events: options are checked before, the report is drawn up after."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from locust import events
+from locust.runners import WorkerRunner
+
+from dovestorm.errors import DovestormError, UsageError
+from dovestorm.load import run as runs
+from dovestorm.load.beforehand import measure_ceiling, shares
+from dovestorm.load.junit import to_junit
+from dovestorm.load.plan import Plan, read_plan
+from dovestorm.load.worker import Worker, worker_of
+
+if TYPE_CHECKING:
+    from locust.env import Environment
+    from locust.rpc.protocol import Message
+
+__all__: list[str] = []
+
+_STOP_TIMEOUT_S = 1.0
+"""A user that is stopped while it sends may finish its batch; Locust's own default would cut a record in two."""
+
+_FROM_WORKERS = ("ask", "ready", "report", "released", "trouble", "final")
+_TO_WORKERS = ("assign", "release", "go", "rate", "finish")
+
+_log = logging.getLogger(__name__)
+
+
+@events.init.add_listener  # type: ignore[untyped-decorator]
+def _prepare(environment: Environment, **_others: Any) -> None:
+    runner: Any = environment.runner
+    if not environment.stop_timeout:
+        environment.stop_timeout = _STOP_TIMEOUT_S
+    is_worker = isinstance(runner, WorkerRunner)
+    if not is_worker:
+        for kind in _FROM_WORKERS:
+            runner.register_message(f"dovestorm-{kind}", runs.hear)
+        options: Any = environment.parsed_options
+        if options is not None and options.headless:
+            _checked(environment)
+        environment.events.spawning_complete.add_listener(partial(_all_there, environment))
+    if is_worker or runs.is_alone(environment):
+        for kind in _TO_WORKERS:
+            runner.register_message(f"dovestorm-{kind}", _obey, concurrent=True)
+    # Added after the runner's own, and called before it: a worker's last report must come before its farewell.
+    environment.events.quitting.add_listener(_finish)
+
+
+def _checked(environment: Environment) -> Plan:
+    """The plan; what is wrong with it ends the program like any misuse."""
+    try:
+        return _plan(environment)
+    except UsageError as error:
+        sys.stderr.write("".join(f"dovestorm: {line}\n" for line in str(error).splitlines()))
+        sys.exit(error.exit_code)
+
+
+def _plan(environment: Environment, *, check: bool = True) -> Plan:
+    options = vars(environment.parsed_options) if environment.parsed_options else {}
+    return read_plan(options, host=environment.host, check=check)
+
+
+@events.test_start.add_listener  # type: ignore[untyped-decorator]
+def _start(environment: Environment, **_others: Any) -> None:
+    state: Any = environment
+    runner: Any = environment.runner
+    state.dovestorm_worker = None
+    is_worker = isinstance(runner, WorkerRunner)
+    try:
+        plan = _plan(environment, check=not is_worker)
+        if not is_worker:
+            state.dovestorm_run = None
+            count = plan.shards or getattr(runner, "worker_count", 1) or 1
+            limits = shares(plan, count)
+            ceiling = measure_ceiling(plan.source, plan.ceiling) if plan.ceiling else None
+            state.dovestorm_run = runs.Run(environment, plan, events=limits, ceiling_per_s=ceiling)
+    except DovestormError as error:
+        _log.error("dovestorm: %s", error)
+        environment.process_exit_code = error.exit_code
+        gevent.spawn_later(0.1, _end, environment)
+        return
+    if is_worker or runs.is_alone(environment):
+        state.dovestorm_worker = Worker(environment, plan)
+
+
+def _end(environment: Environment) -> None:
+    options: Any = environment.parsed_options
+    runner: Any = environment.runner
+    if options is None or options.headless:
+        runner.quit()
+    else:
+        runner.stop()
+
+
+def _all_there(environment: Environment, **_others: Any) -> None:
+    run = runs.of(environment)
+    if run is not None:
+        run.settle()
+
+
+@events.test_stopping.add_listener  # type: ignore[untyped-decorator]
+def _finish(environment: Environment, **_others: Any) -> None:
+    run, worker = runs.of(environment), worker_of(environment)
+    if run is not None:
+        run.finish()
+    if worker is not None:
+        worker.finish()
+
+
+@events.test_stop.add_listener  # type: ignore[untyped-decorator]
+def _judge(environment: Environment, **_others: Any) -> None:
+    run = runs.of(environment)
+    if run is None or run.report is None:
+        return
+    report = run.report
+    options: Any = environment.parsed_options
+    runner: Any = environment.runner
+    sys.stderr.write(f"\n{report.to_text()}\n\n")
+    sys.stderr.flush()
+    if run.plan.junit:
+        _write(run.plan.junit, to_junit(report))
+    path = getattr(options, "load_json", "")
+    if path:
+        _write(path, json.dumps(report.to_dict(), indent=2) + "\n")
+    environment.process_exit_code = report.exit_code or (1 if runner.exceptions else 0)
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        sys.stderr.write(f"dovestorm: {path}: cannot be written: {error.strerror}\n")
+
+
+def _obey(environment: Environment, msg: Message) -> None:
+    """A message of the master, given to this process's worker."""
+    worker = worker_of(environment)
+    if worker is None:
+        return
+    facts: dict[str, Any] = msg.data
+    match str(msg.type).removeprefix("dovestorm-"):
+        case "assign":
+            worker.assign(facts)
+        case "release":
+            worker.release(facts["shard"])
+        case "go":
+            worker.go(facts["elapsed"])
+        case "rate":
+            worker.change_rate(facts["at"], facts["rate"], facts["of"])
+        case _:
+            worker.finish()

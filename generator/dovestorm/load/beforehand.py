@@ -49,7 +49,9 @@ def measure_ceiling(source: Source, seconds: float) -> float:
 
 
 def _ask(what: str, spec: dict[str, Any]) -> Any:
-    done = subprocess.run([sys.executable, "-m", "dovestorm.load.beforehand", what, json.dumps(spec)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "dovestorm.load.beforehand", what, json.dumps(spec)], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise DovestormError(done.stderr.strip() or f"the process that should find out the {what} is gone (exit code {done.returncode})")
     return json.loads(done.stdout)

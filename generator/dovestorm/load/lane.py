@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dovestorm.errors import DovestormError
+from dovestorm.load.gathering import FIRST
 from dovestorm.load.ledger import Ledger
 from dovestorm.load.ring import LIVE_SLOTS, Ring, create_memory, slots_for
 
@@ -40,11 +41,13 @@ class Cut:
         most_events: The largest batch in events.
         most_bytes: The largest batch in bytes, unless one event is larger.
         speed: Times scenario time; None when a schedule or nothing paces.
+        by_session: A batch is a whole session, whatever its size.
     """
 
     most_events: int
     most_bytes: int
     speed: float | None = None
+    by_session: bool = False
 
 
 @dataclass(slots=True)
@@ -109,7 +112,7 @@ class Lane:
         try:
             self._ring = Ring(fd, slots)
             spec = json.dumps({"fd": fd, "slots": slots, "source": self.source.to_dict()})
-            command = [sys.executable, "-m", "dovestorm.load.feeder", spec]
+            command = [sys.executable, "-P", "-m", "dovestorm.load.feeder", spec]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd])
         finally:
             os.close(fd)
@@ -176,7 +179,7 @@ class Lane:
             return None
         if self.schedule is not None:
             return self.schedule.due(self._next)
-        return -math.inf if self._cut.speed is None else self._due_by_time(self._at)
+        return -math.inf if self._cut.speed is None or self._cut.by_session else self._due_by_time(self._at)
 
     def offered(self, at: float) -> int:
         """Events of this shard that are due at ``at`` seconds, as far as that can be known."""
@@ -192,7 +195,7 @@ class Lane:
         assert block is not None
         assert due is not None
         first = self._at
-        last = min(self._last(first, due), first + (most or self._cut.most_events), len(block))
+        last = self._session_end(first) if self._cut.by_session else min(self._last(first, due), first + (most or self._cut.most_events), len(block))
         self._next += last - first
         batch = Batch(block if last - first == len(block) else block.part(first, last), due, self, self._slot, self.ledger.begin(self._next))
         self._out[self._slot] += 1
@@ -239,6 +242,13 @@ class Lane:
         if int(block.ends[min(last, len(block)) - 1]) - begin <= self._cut.most_bytes:
             return last
         return max(min(last, int(np.searchsorted(block.ends, begin + self._cut.most_bytes, side="right"))), first + 1)
+
+    def _session_end(self, first: int) -> int:
+        block = self._current
+        assert block is not None
+        assert block.due is not None
+        firsts = np.flatnonzero(block.due[first + 1 :] == FIRST)
+        return first + 1 + int(firsts[0]) if len(firsts) else len(block)
 
     def _due_by_time(self, at: int) -> float:
         block, speed = self._current, self._cut.speed

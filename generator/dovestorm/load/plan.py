@@ -17,10 +17,13 @@ from dovestorm.scenario import units
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["CONNECTIONS", "Plan", "read_plan"]
+__all__ = ["CONNECTIONS", "UNITS", "Plan", "read_plan", "read_rate"]
 
 CONNECTIONS = ("user", "session")
 """What a session's events go over: the connection of the user who lives it, or one of its own."""
+
+UNITS = ("batch", "event", "session")
+"""What a user takes at a time."""
 
 _MOST_EVENTS = 1 << 14
 _BATCH_BYTES = 1 << 18
@@ -46,6 +49,7 @@ class Plan:
         ceiling: Seconds spent on measuring what the generator could do at most; 0 does not measure.
         thresholds: What decides over pass and fail.
         junit: Where the verdict is written for a CI system, or empty.
+        unit: What a user takes at a time, one of ``UNITS``.
     """
 
     host: str
@@ -61,10 +65,11 @@ class Plan:
     ceiling: float = 0.0
     thresholds: tuple[Threshold, ...] = ()
     junit: str = ""
+    unit: str = "batch"
 
     @property
     def is_open(self) -> bool:
-        """Whether a schedule decides when events leave, and not the consumer."""
+        """Whether a schedule decides when events leave, and not the consumer. Within a session it always does."""
         return self.rate is not None or self.speed is not None
 
     @property
@@ -76,20 +81,21 @@ class Plan:
     def cut(self) -> Cut:
         """How shards are cut into batches. Without a pace whole blocks leave: fewer, larger writes."""
         size = _BATCH_BYTES if self.is_open or self.batch else _WHOLE_BLOCK_BYTES
-        return Cut(most_events=self.batch or _MOST_EVENTS, most_bytes=size, speed=self.speed)
+        return Cut(most_events=self.batch or _MOST_EVENTS, most_bytes=size, speed=self.speed, by_session=self.unit == "session")
 
     def share(self, shard: int, of: int, *, events: int | None, skip: int = 0) -> Source:
         """One shard's part of the source, from a position on."""
         limit = None if events is None else max(events, 0)
-        return replace(self.source, shard=(shard, of), events=limit, skip=skip, timed=self.speed is not None)
+        return replace(self.source, shard=(shard, of), events=limit, skip=skip, timed=self.speed is not None, by_session=self.unit == "session")
 
 
-def read_plan(options: Mapping[str, Any], *, host: str | None, check: bool = True) -> Plan:
+def read_plan(options: Mapping[str, Any], *, host: str | None, unit: str = "batch", check: bool = True) -> Plan:
     """Read options as the command line or the form gives them.
 
     Args:
         options: Names and texts.
         host: The sink's URL.
+        unit: See ``Plan``; sessions have a speed, which is 1 when none is given.
         check: Whether to open the scenario and the sink too; a worker does what its master has checked.
 
     Raises:
@@ -124,7 +130,7 @@ def read_plan(options: Mapping[str, Any], *, host: str | None, check: bool = Tru
         source=source,
         events=take("events", _count),
         rate=take("rate", read_rate),
-        speed=take("speed", _above_0),
+        speed=take("speed", _above_0, 1.0 if unit == "session" else None),
         batch=take("batch", _count, 0),
         prebuild=take("prebuild", _size, 0),
         shards=take("shards", _count, 0),
@@ -133,8 +139,12 @@ def read_plan(options: Mapping[str, Any], *, host: str | None, check: bool = Tru
         ceiling=take("ceiling", _seconds, 0.0),
         thresholds=(*_thresholds(options.get("threshold"), take), *take("thresholds", read_thresholds, ())),
         junit=take("junit", str, ""),
+        unit=unit,
     )
-    if plan.rate is not None and plan.speed is not None:
+    if unit == "session":
+        given = {"--rate": plan.rate, "--recording": source.recording, "--events": plan.events}
+        faults += [f"{name} means nothing for sessions: pace them by --speed, limit them by --sessions" for name, value in given.items() if value]
+    elif plan.rate is not None and plan.speed is not None:
         faults.append("--rate and --speed exclude each other: give one")
     faults += _problems(plan) if check else []
     if faults:

@@ -33,6 +33,7 @@ class Source:
         skip: Leave out so many events at the shard's beginning: they were delivered already.
         timed: Whether blocks say when each event is due in scenario time.
         generators: Processes that make the stream.
+        by_session: Whole sessions one after another, instead of events in export order; ``due`` is then as ``gathering`` has it.
     """
 
     scenario: str = ""
@@ -48,6 +49,7 @@ class Source:
     skip: int = 0
     timed: bool = False
     generators: int = 1
+    by_session: bool = False
 
     def stream(self) -> Stream:
         """The shard's stream.
@@ -64,7 +66,11 @@ class Source:
 
     def blocks(self) -> Iterator[Block]:
         """The events, rendered; a block is good until the next one is asked for."""
-        if self.recording:
+        if self.by_session:
+            from dovestorm.load.gathering import session_blocks
+
+            blocks = session_blocks(self.stream(), self.format)
+        elif self.recording:
             from dovestorm.load.recording import recorded_blocks
 
             blocks = recorded_blocks(self.recording, shard=self.shard, timed=self.timed, events=self.events)

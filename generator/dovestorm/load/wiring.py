@@ -66,7 +66,10 @@ def _checked(environment: Environment) -> Plan:
 
 def _plan(environment: Environment, *, check: bool = True) -> Plan:
     options = vars(environment.parsed_options) if environment.parsed_options else {}
-    return read_plan(options, host=environment.host, check=check)
+    units = {getattr(user_class, "unit", "batch") for user_class in environment.user_classes}
+    if len(units) > 1:
+        raise UsageError("users that take batches, events and sessions cannot share one run: pick one kind")
+    return read_plan(options, host=environment.host, unit=units.pop() if units else "batch", check=check)
 
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]

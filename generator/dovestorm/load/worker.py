@@ -254,7 +254,7 @@ class Worker:
         return {"positions": positions, "statistics": self.statistics.take().to_dict(), "last": self._last}
 
     def _count_offered(self, now: float) -> None:
-        if self._origin is None:
+        if self._origin is None or self.plan.unit == "session":
             return
         for lane in self._lanes.values():
             count = lane.offered(now)

@@ -141,7 +141,7 @@ class Lane:
 
     def _hear(self, facts: dict[str, Any]) -> None:
         if "slot" in facts:
-            block = self._ring.read(facts["slot"], facts["count"], facts["used"], timed=self.source.timed, **self._facts)
+            block = self._ring.read(facts["slot"], facts["count"], facts["used"], timed=self.source.timed or self.source.by_session, **self._facts)
             self._blocks.append((facts["slot"], block))
             self.is_ready = self.is_ready or not self._prebuild
         elif "terminator" in facts:

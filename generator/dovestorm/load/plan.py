@@ -26,7 +26,7 @@ UNITS = ("batch", "event", "session")
 """What a user takes at a time."""
 
 _MOST_EVENTS = 1 << 14
-_BATCH_BYTES = 1 << 18
+_BATCH_BYTES = 1 << 20
 _WHOLE_BLOCK_BYTES = 1 << 22
 _ACKNOWLEDGING = frozenset({"http", "https"})
 

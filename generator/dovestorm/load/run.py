@@ -87,7 +87,8 @@ class Run:
         """Events that are due by now."""
         if self.schedule is None:
             return self.statistics.whole.offered
-        count = self.schedule.count(self.elapsed) if self._origin is not None else 0
+        until = self.elapsed if self.plan.send_for is None else min(self.elapsed, self.plan.send_for)
+        count = self.schedule.count(until) if self._origin is not None else 0
         share, rest = divmod(count, len(self.table.shards))
         due = [share + (shard.number <= rest) for shard in self.table.shards]
         return sum(min(number, shard.position) if shard.over else number for number, shard in zip(due, self.table.shards, strict=True))
@@ -207,7 +208,7 @@ class Run:
             shards=len(self.table.shards),
             is_open=self.plan.is_open,
             is_acknowledged=self.plan.is_acknowledged,
-            seconds=min(max(self._last_delivery, 1e-6), self.elapsed) if self.table.is_over else self.elapsed,
+            seconds=self._seconds(),
             offered=self.offered,
             statistics=self.statistics,
             whole=self.table.is_over,
@@ -216,6 +217,12 @@ class Run:
             troubles=tuple(self._troubles),
             thresholds=self.plan.thresholds,
         )
+
+    def _seconds(self) -> float:
+        """To the last delivery; when time was up, at least until then."""
+        if self.table.is_over:
+            return max(self._last_delivery, 1e-6)
+        return max(self._last_delivery, min(self.elapsed, self.plan.send_for or self.elapsed))
 
     def _send(self, kind: str, facts: dict[str, Any], worker: str | None = None) -> None:
         self._runner.send_message(f"dovestorm-{kind}", facts, worker)

@@ -146,7 +146,7 @@ class ShardTable:
         for worker, index in idle.items():
             if index % len(self.shards) == shard.number - 1:
                 return worker
-        if not self._settled:
+        if not self._settled and shard.number not in self._before:
             # The shard's own worker may still come; who stands in now is one whose own shard is taken.
             taken = [worker for worker, index in idle.items() if self.shards[index % len(self.shards)].holder not in {"", worker}]
             return taken[0] if taken else ""

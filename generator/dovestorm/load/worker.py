@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ class Worker:
         self._has_asked = False
         self._interval = _REPORT_S
         self._last = 0.0
+        self._until = math.inf if plan.send_for is None else plan.send_for
         self._reporter = gevent.spawn(self._report_on)
 
     # ------------------------------------------------------------ users
@@ -160,7 +162,7 @@ class Worker:
         now = self.now()
         for lane in self._lanes.values():
             due = lane.due()
-            if due is not None and (found is None or due - now < first):
+            if due is not None and due < self._until and (found is None or due - now < first):
                 first, found = due - now, lane
         return first, found
 
@@ -257,7 +259,7 @@ class Worker:
         if self._origin is None or self.plan.unit == "session":
             return
         for lane in self._lanes.values():
-            count = lane.offered(now)
+            count = lane.offered(min(now, self._until))
             if count > self._offered[lane.shard]:
                 self.statistics.offer(int(now), count - self._offered[lane.shard])
                 self._offered[lane.shard] = count

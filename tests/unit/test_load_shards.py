@@ -74,7 +74,9 @@ def test_a_worker_that_joins_relieves_the_busiest():
     assert "in good order" in table.takeovers[0].to_text()
 
 
-@given(st.integers(1, 6), st.lists(st.tuples(st.sampled_from(["join", "leave", "settle", "report"]), st.integers(0, 5), st.integers(0, 99)), max_size=40))
+@given(
+    st.integers(1, 6), st.lists(st.tuples(st.sampled_from(["join", "leave", "settle", "report"]), st.integers(0, 5), st.integers(0, 99)), max_size=40)
+)
 def test_every_shard_has_one_holder_at_most_and_never_goes_back(count, steps):
     """Law: whoever comes and goes, positions only grow, and with anyone there after settling, every shard is held."""
     table = ShardTable([None] * count)

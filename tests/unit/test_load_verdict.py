@@ -95,20 +95,24 @@ def test_exit_codes():
 
 
 def test_junit_names_what_failed():
-    suite = ET.fromstring(to_junit(report("p99_lateness < 1ms", "lost == 0")).split("\n", 1)[1])
+    suite = ET.fromstring(to_junit(report("p99_lateness < 1ms", "lost == 0")).split("\n", 1)[1])  # noqa: S314 - our own
     assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
     assert [case.get("name") for case in suite.findall("testcase") if case.find("failure") is not None] == ["p99_lateness < 1ms"]
 
 
 def test_all_faults_of_the_options_at_once():
     with pytest.raises(UsageError) as caught:
-        read_plan({"scenario": "imap-logn", "event_format": "jsn", "rate": "x", "seed": "y", "threshold": ["lst == 0"], "prebuild": "5XB"}, host="tpc://a:1")
+        read_plan(
+            {"scenario": "imap-logn", "event_format": "jsn", "rate": "x", "seed": "y", "threshold": ["lst == 0"], "prebuild": "5XB"}, host="tpc://a:1"
+        )
     for expected in ("'imap-login'", "'json'", "--rate 'x'", "--seed 'y'", "'lost'", "--prebuild '5XB'", "'tcp'"):
         assert expected in str(caught.value), expected
 
 
 def test_options_are_read():
-    plan = read_plan({"scenario": "imap-login", "rate": "6000/min", "prebuild": "2MB", "send_for": "1.5s", "threshold": "lost == 0, events > 5"}, host=HOST)
+    plan = read_plan(
+        {"scenario": "imap-login", "rate": "6000/min", "prebuild": "2MB", "send_for": "1.5s", "threshold": "lost == 0, events > 5"}, host=HOST
+    )
     assert (plan.rate, plan.prebuild, plan.send_for, plan.is_open, plan.is_acknowledged) == (100, 2_000_000, 1.5, True, False)
     assert [threshold.measure for threshold in plan.thresholds] == ["lost", "events"]
     assert not read_plan({"scenario": "imap-login"}, host=HOST).is_open
@@ -125,6 +129,5 @@ def test_options_are_read():
     ],
 )
 def test_what_does_not_go_together(options, unit, problem):
-    with pytest.raises(UsageError, match="(?s).*") as caught:
+    with pytest.raises(UsageError, match=problem):
         read_plan({"scenario": "imap-login", **options}, host=HOST, unit=unit)
-    assert problem in str(caught.value)

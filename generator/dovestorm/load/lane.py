@@ -181,11 +181,11 @@ class Lane:
             return self.schedule.due(self._next)
         return -math.inf if self._cut.speed is None or self._cut.by_session else self._due_by_time(self._at)
 
-    def offered(self, at: float) -> int:
-        """Events of this shard that are due at ``at`` seconds, as far as that can be known."""
+    def offered(self, at: float, *, until: float) -> int:
+        """Events of this shard that are due at ``at`` seconds and before ``until``, as far as that can be known."""
         if self.schedule is None:
             return self._next
-        count = self.schedule.count(at)
+        count = self.schedule.count(at, until=until)
         return count if self.total is None else min(count, self.total)
 
     def cut(self, *, most: int | None = None) -> Batch:

@@ -10,6 +10,7 @@ from gevent.lock import BoundedSemaphore
 from dovestorm import sinks
 from dovestorm.errors import DeliveryError
 from dovestorm.load.worker import Outcome, worker_of
+from dovestorm.sinks.target import parse
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -34,9 +35,9 @@ class Outlet:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self.scheme = sinks.parse(url).scheme
+        self.scheme = parse(url).scheme
         self._blocks_the_hub = self.scheme in _FILES
-        self._lock = BoundedSemaphore()  # type: ignore[no-untyped-call]
+        self._lock = BoundedSemaphore()
         self._sink: Sink | None = None
         self._users = 0
 
@@ -98,7 +99,7 @@ class Outlet:
     def _run(self, call: Any, *given: Any) -> None:
         """Writing a file may take its time, and would stop every greenlet: that happens in a thread."""
         if self._blocks_the_hub:
-            gevent.get_hub().threadpool.apply(call, given)  # type: ignore[no-untyped-call]
+            gevent.get_hub().threadpool.apply(call, given)
         else:
             call(*given)
 
@@ -111,7 +112,7 @@ def _facts(tally: Tally) -> tuple[int, int, int, int, int]:
 def outlet_of(environment: Environment, url: str) -> Outlet:
     """A connection of one's own; users that write to the same file share it."""
     name = url.replace("{worker}", str(max(getattr(environment.runner, "worker_index", 0), 0) + 1))
-    if sinks.parse(name).scheme not in _FILES:
+    if parse(name).scheme not in _FILES:
         return Outlet(name)
     worker: Any = worker_of(environment)
     if not hasattr(worker, "shared_outlet"):

@@ -13,6 +13,7 @@ from dovestorm.load.lane import Cut
 from dovestorm.load.source import Source
 from dovestorm.load.thresholds import Threshold, parse_threshold, read_thresholds
 from dovestorm.scenario import units
+from dovestorm.sinks.target import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,7 +76,7 @@ class Plan:
     @property
     def is_acknowledged(self) -> bool:
         """Whether the protocol confirms events; else they count as delivered at the end of the write."""
-        return sinks.parse(self.host).scheme in _ACKNOWLEDGING
+        return parse(self.host).scheme in _ACKNOWLEDGING
 
     @property
     def cut(self) -> Cut:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from locust import FastHttpUser, task
 from locust.exception import StopUser
@@ -30,11 +30,9 @@ class PostUser(FastHttpUser):
 
     def on_start(self) -> None:
         """Ask for a share of the stream."""
-        worker = worker_of(self.environment)
-        if worker is None:
-            raise StopUser
-        self._worker = worker
-        worker.enter()
+        self._worker = worker_of(self.environment)
+        if self._worker is not None:
+            self._worker.enter()
 
     def on_stop(self) -> None:
         """Nothing is under way: every answer was awaited."""
@@ -46,7 +44,8 @@ class PostUser(FastHttpUser):
     def post(self) -> None:
         """Post one event."""
         worker = self._worker
-        assert worker is not None
+        if worker is None:
+            raise StopUser
         batch = worker.take(self._is_stopping, most=1)
         if batch is None:
             raise StopUser
@@ -65,7 +64,8 @@ class PostUser(FastHttpUser):
         body = bytes(block.data[: int(block.ends[0]) - block.terminator])
         outcome = Outcome(begun=worker.now(), ended=0.0)
         address = self.host or ""
-        with self.client.post(address, data=body, headers={"Content-Type": block.content_type}, name="event", catch_response=True) as answer:
+        client: Any = self.client
+        with client.post(address, data=body, headers={"Content-Type": block.content_type}, name="event", catch_response=True) as answer:
             status = answer.status_code
             if not 200 <= status < 300:
                 outcome.error = DeliveryError(f"answered {status}" if status else f"no answer: {answer.error}")

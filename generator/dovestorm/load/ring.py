@@ -63,7 +63,7 @@ class Ring:
         """The block in a slot; it is good until the slot is written again."""
         begin = slot * _SLOT_BYTES
         due = self._numbers(slot, 1)[:count] if timed else None
-        return Block(memoryview(self._bytes)[begin : begin + used], self._numbers(slot, 0)[:count], terminator, due, content_type)
+        return Block(memoryview(self._map)[begin : begin + used], self._numbers(slot, 0)[:count], terminator, due, content_type)
 
     def _numbers(self, slot: int, which: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         begin = slot * _SLOT_BYTES + MOST_RECORD_BYTES + which * _NUMBERS

@@ -7,6 +7,7 @@ Master and workers talk in Locust's own messages: ``ask``, ``ready``, ``report``
 from __future__ import annotations
 
 import logging
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +15,11 @@ import gevent
 from gevent.event import Event
 from locust.runners import STATE_MISSING, LocalRunner, MasterRunner
 
-from dovestorm import sinks
 from dovestorm.load.report import LoadReport
 from dovestorm.load.schedule import Schedule
 from dovestorm.load.shards import ShardTable
 from dovestorm.load.statistics import DeliveryStatistics
+from dovestorm.sinks.target import parse
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -70,7 +71,7 @@ class Run:
         self._origin: float | None = None
         self._ended: float | None = None
         self._last_delivery = 0.0
-        self._news = Event()  # type: ignore[no-untyped-call]
+        self._news = Event()
         self._watcher = gevent.spawn(self._watch)
 
     # ------------------------------------------------------------ for others
@@ -87,8 +88,8 @@ class Run:
         """Events that are due by now."""
         if self.schedule is None:
             return self.statistics.whole.offered
-        until = self.elapsed if self.plan.send_for is None else min(self.elapsed, self.plan.send_for)
-        count = self.schedule.count(until) if self._origin is not None else 0
+        until = math.inf if self.plan.send_for is None else self.plan.send_for
+        count = self.schedule.count(self.elapsed, until=until) if self._origin is not None else 0
         share, rest = divmod(count, len(self.table.shards))
         due = [share + (shard.number <= rest) for shard in self.table.shards]
         return sum(min(number, shard.position) if shard.over else number for number, shard in zip(due, self.table.shards, strict=True))
@@ -202,7 +203,7 @@ class Run:
             self._news.clear()
             self._news.wait(0.05)
         self.report = LoadReport(
-            target=sinks.parse(self.plan.host).shown,
+            target=parse(self.plan.host).shown,
             scenario=self.plan.source.recording or self.plan.source.scenario,
             workers=len(self._took_part),
             shards=len(self.table.shards),

@@ -40,8 +40,10 @@ class Schedule:
         rate = self._rates[piece]
         return self._times[piece] + (number - self._counts[piece]) / rate if rate else math.inf
 
-    def count(self, at: float) -> int:
-        """How many events are due at ``at`` seconds or before."""
+    def count(self, at: float, *, until: float = math.inf) -> int:
+        """How many events are due at ``at`` seconds or before, and before ``until``."""
+        if at >= until:
+            at = math.nextafter(until, 0.0)
         piece = bisect.bisect_right(self._times, at) - 1
         if piece < 0:
             return 0

@@ -30,13 +30,13 @@ class SendingUser(User):
         """Ask for a share of the stream; the connection is made with the first batch."""
         worker = worker_of(self.environment)
         if worker is None:
-            raise StopUser
-        self._worker = worker
+            return
         try:
             self._outlet = outlet_of(self.environment, self.host or "")
         except DovestormError as error:
             worker.trouble(str(error))
-            raise StopUser from None
+            return
+        self._worker = worker
         self._outlet.enter()
         worker.enter()
         open_workload = worker.plan.is_open
@@ -55,6 +55,12 @@ class SendingUser(User):
         finally:
             self._worker = None
             worker.leave()
+
+    def _share(self) -> Worker:
+        """The worker; raises ``StopUser`` when the run could not begin."""
+        if self._worker is None:
+            raise StopUser
+        return self._worker
 
     def _connected(self) -> bool:
         """Connect unless connected; when that fails, say so, and pass a moment."""

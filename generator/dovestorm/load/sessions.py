@@ -35,8 +35,7 @@ class SessionUser(SendingUser):
     @task
     def replay(self) -> None:
         """Live one session."""
-        worker = self._worker
-        assert worker is not None
+        worker = self._share()
         if not self._connected():
             return
         batch = worker.take(self._is_stopping)

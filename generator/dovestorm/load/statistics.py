@@ -63,7 +63,8 @@ class Part:
     @classmethod
     def from_list(cls, plain: list[Any]) -> Part:
         """What ``to_list`` wrote."""
-        return cls(*plain[: len(COUNTS)], QuantileSketch.from_list(plain[-2]), QuantileSketch.from_list(plain[-1]))
+        counts = dict(zip(COUNTS, plain, strict=False))
+        return cls(**counts, lateness_us=QuantileSketch.from_list(plain[-2]), service_us=QuantileSketch.from_list(plain[-1]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,7 @@ class StreamUser(SendingUser):
     @task
     def replay(self) -> None:
         """Send one batch."""
-        worker = self._worker
-        assert worker is not None
+        worker = self._share()
         if not self._connected():
             return
         batch = worker.take(self._is_stopping)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ __all__: list[str] = []
 
 _STOP_TIMEOUT_S = 1.0
 """A user that is stopped while it sends may finish its batch; Locust's own default would cut a record in two."""
+
+_PREPARED_S = 10.0
 
 _FROM_WORKERS = ("ask", "ready", "report", "released", "trouble", "final")
 _TO_WORKERS = ("assign", "release", "go", "rate", "finish")
@@ -53,6 +56,8 @@ def _prepare(environment: Environment, **_others: Any) -> None:
             runner.register_message(f"dovestorm-{kind}", _obey, concurrent=True)
     # Added after the runner's own, and called before it: a worker's last report must come before its farewell.
     environment.events.quitting.add_listener(_finish)
+    state: Any = environment
+    state.dovestorm_is_prepared = True
 
 
 def _checked(environment: Environment) -> Plan:
@@ -75,8 +80,12 @@ def _plan(environment: Environment, *, check: bool = True) -> Plan:
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
 def _start(environment: Environment, **_others: Any) -> None:
     state: Any = environment
-    runner: Any = environment.runner
     state.dovestorm_worker = None
+    # A worker that joins a run may be told to start before Locust has made it fully: it would not know our messages yet.
+    deadline = time.monotonic() + _PREPARED_S
+    while not getattr(state, "dovestorm_is_prepared", False) and time.monotonic() < deadline:
+        gevent.sleep(0.01)
+    runner: Any = environment.runner
     is_worker = isinstance(runner, WorkerRunner)
     try:
         plan = _plan(environment, check=not is_worker)

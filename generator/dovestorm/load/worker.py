@@ -76,8 +76,8 @@ class Worker:
         self._runner: Any = environment.runner
         self._lanes: dict[int, Lane] = {}
         self._returned: deque[Batch] = deque()
-        self._turn = BoundedSemaphore()  # type: ignore[no-untyped-call]
-        self._news = Event()  # type: ignore[no-untyped-call]
+        self._turn = BoundedSemaphore()
+        self._news = Event()
         self._origin: float | None = None
         self._offered: dict[int, int] = {}
         self._ready: set[int] = set()
@@ -259,7 +259,7 @@ class Worker:
         if self._origin is None or self.plan.unit == "session":
             return
         for lane in self._lanes.values():
-            count = lane.offered(min(now, self._until))
+            count = lane.offered(now, until=self._until)
             if count > self._offered[lane.shard]:
                 self.statistics.offer(int(now), count - self._offered[lane.shard])
                 self._offered[lane.shard] = count

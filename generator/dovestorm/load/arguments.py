@@ -43,7 +43,7 @@ def add_arguments(parser: LocustArgumentParser) -> None:
     for name, (default, text) in OPTIONS.items():
         parser.add_argument(f"--{name}", default=default, help=text.replace("%", "%%"))
     threshold = "what must hold, such as 'p99_lateness < 200ms' or 'lost == 0'; may be given more than once; exit code 3 when one does not"
-    parser.add_argument("--threshold", action="append", default=[], metavar="CONDITION", help=threshold)
+    parser.add_argument("--threshold", action="append", metavar="CONDITION", help=threshold)
     parser.add_argument("--thresholds", default="", metavar="FILE", help="a YAML file with a list of such conditions")
     parser.add_argument("--junit", default="", metavar="FILE", include_in_web_ui=False, help="write the verdict as JUnit XML")
     parser.add_argument("--load-json", default="", metavar="FILE", include_in_web_ui=False, help="write the delivery report as JSON")

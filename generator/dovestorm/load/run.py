@@ -52,6 +52,7 @@ class Run:
         table: Who has which shard.
         schedule: The target rate over all shards; None unless the plan gives a rate.
         report: What became of it, once it has ended.
+        is_judged: Whether the report was shown and the exit code set.
     """
 
     def __init__(self, environment: Environment, plan: Plan, *, events: list[int | None], ceiling_per_s: float | None = None) -> None:
@@ -60,6 +61,7 @@ class Run:
         self.table = ShardTable(events)
         self.schedule = Schedule(plan.rate) if plan.rate is not None else None
         self.report: LoadReport | None = None
+        self.is_judged = False
         self._environment = environment
         self._runner: Any = environment.runner
         self._ceiling_per_s = ceiling_per_s

@@ -20,6 +20,7 @@ from dovestorm.load.beforehand import measure_ceiling, shares
 from dovestorm.load.junit import to_junit
 from dovestorm.load.plan import Plan, read_plan
 from dovestorm.load.worker import Worker, worker_of
+from dovestorm.sinks.target import parse
 
 if TYPE_CHECKING:
     from locust.env import Environment
@@ -55,7 +56,7 @@ def _prepare(environment: Environment, **_others: Any) -> None:
         for kind in _TO_WORKERS:
             runner.register_message(f"dovestorm-{kind}", _obey, concurrent=True)
     # Added after the runner's own, and called before it: a worker's last report must come before its farewell.
-    environment.events.quitting.add_listener(_finish)
+    environment.events.quitting.add_listener(_conclude)
     state: Any = environment
     state.dovestorm_is_prepared = True
 
@@ -91,7 +92,9 @@ def _start(environment: Environment, **_others: Any) -> None:
         plan = _plan(environment, check=not is_worker)
         if not is_worker:
             state.dovestorm_run = None
-            count = plan.shards or getattr(runner, "worker_count", 1) or 1
+            workers = getattr(runner, "worker_count", 1) or 1
+            _refuse_shared_file(plan, workers)
+            count = plan.shards or workers
             limits = shares(plan, count)
             ceiling = measure_ceiling(plan.source, plan.ceiling) if plan.ceiling else None
             state.dovestorm_run = runs.Run(environment, plan, events=limits, ceiling_per_s=ceiling)
@@ -102,6 +105,13 @@ def _start(environment: Environment, **_others: Any) -> None:
         return
     if is_worker or runs.is_alone(environment):
         state.dovestorm_worker = Worker(environment, plan)
+
+
+def _refuse_shared_file(plan: Plan, workers: int) -> None:
+    if workers > 1 and parse(plan.host).scheme == "file" and "{worker}" not in plan.host:
+        raise UsageError(
+            f"{plan.host}: {workers} workers would overwrite each other; put {{worker}} into the name, it stands for the worker's number"
+        )
 
 
 def _end(environment: Environment) -> None:
@@ -128,11 +138,18 @@ def _finish(environment: Environment, **_others: Any) -> None:
         worker.finish()
 
 
+def _conclude(environment: Environment, **_others: Any) -> None:
+    """Someone ends the program while a run is under way: Locust takes the exit code before it stops the run."""
+    _finish(environment)
+    _judge(environment)
+
+
 @events.test_stop.add_listener  # type: ignore[untyped-decorator]
 def _judge(environment: Environment, **_others: Any) -> None:
     run = runs.of(environment)
-    if run is None or run.report is None:
+    if run is None or run.report is None or run.is_judged:
         return
+    run.is_judged = True
     report = run.report
     options: Any = environment.parsed_options
     runner: Any = environment.runner

@@ -34,6 +34,8 @@ _WATCH_S = 0.25
 _FINAL_S = 8.0
 """So long the last reports are waited for; a worker itself waits five seconds for what is under way."""
 
+_SETTLE_S = 5.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -73,6 +75,7 @@ class Run:
         self._origin: float | None = None
         self._ended: float | None = None
         self._last_delivery = 0.0
+        self._settle_by: float | None = None
         self._news = Event()
         self._watcher = gevent.spawn(self._watch)
 
@@ -137,9 +140,18 @@ class Run:
     # ------------------------------------------------------------ decisions
 
     def settle(self) -> None:
-        """All users are there."""
-        self.table.settle()
-        self._move()
+        """All users are there; once those workers have asked that have some, what is left is shared out."""
+        self._settle_by = time.monotonic() + _SETTLE_S
+        self._news.set()
+
+    def _settle(self) -> None:
+        if self._settle_by is None:
+            return
+        with_users = {client.id for client in self._runner.clients.all if client.user_count} if isinstance(self._runner, MasterRunner) else set()
+        if with_users <= self.table.workers.keys() or time.monotonic() > self._settle_by:
+            self._settle_by = None
+            self.table.settle()
+            self._move()
 
     def _move(self) -> None:
         for move in self.table.moves():
@@ -171,6 +183,7 @@ class Run:
         while True:
             self._news.wait(_WATCH_S)
             self._news.clear()
+            self._settle()
             for worker in [worker for worker in self.table.workers if not self._is_there(worker)]:
                 left = self.table.leave(worker, lost=worker not in self._finals)
                 if left:

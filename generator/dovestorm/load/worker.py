@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gevent
 from gevent.event import Event
 from gevent.lock import BoundedSemaphore
+from locust.exception import RPCError
 
 from dovestorm.load.lane import Lane
 from dovestorm.load.schedule import Schedule
@@ -234,8 +236,12 @@ class Worker:
     # ------------------------------------------------------------ reports
 
     def report(self, *more: Lane) -> None:
-        """Tell positions and statistics in one message, so that they are of the same moment."""
-        self._send("report", self._facts(*more))
+        """Tell positions and statistics in one message, so that they are of the same moment; what cannot be sent now is told with the next."""
+        facts = self._facts(*more)
+        try:
+            self._send("report", facts)
+        except RPCError:
+            self.statistics.merge(DeliveryStatistics.from_dict(facts["statistics"]))
 
     def _report_on(self) -> None:
         while True:
@@ -245,10 +251,14 @@ class Worker:
                 if lane.error:
                     self.trouble(lane.error)
                 elif lane.is_ready and lane.shard not in self._ready:
-                    self._ready.add(lane.shard)
-                    self._send("ready", {"shard": lane.shard})
+                    self._tell_ready(lane)
             if self._lanes:
                 self.report()
+
+    def _tell_ready(self, lane: Lane) -> None:
+        with contextlib.suppress(RPCError):
+            self._send("ready", {"shard": lane.shard})
+            self._ready.add(lane.shard)
 
     def _facts(self, *more: Lane) -> dict[str, Any]:
         lanes = [*self._lanes.values(), *more]

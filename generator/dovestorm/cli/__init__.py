@@ -18,6 +18,7 @@ _COMMANDS = {
     "receive": "The reference consumer: receive events, count and check them.",
     "validate": "Check a stream against the catalog and the order of events.",
     "compare": "Hold two streams against each other: what differs, and whether sessions can be told apart.",
+    "load": "Load-test a consumer with Locust: paced or flat out, by many workers, with a verdict.",
     "catalog": "List what a Dovecot version can emit.",
     "scenarios": "List the shipped scenarios, or show one.",
     "check": "Check a scenario file.",

@@ -185,6 +185,13 @@ class Machine:
 
     # ------------------------------------------------------------ sessions
 
+    def unfinished(self) -> NDArray[np.int64]:
+        """Numbers of the sessions that may still add to the stream: they go on, or have records that are exported later; some may be named twice."""
+        going = np.ones(self._used, dtype=bool)
+        for slots in self._free:
+            going[slots] = False
+        return np.concatenate((self._table[: self._used, SESSION][going], self._carry.session[: self._carry.events]))
+
     def _admit(self, end: int) -> None:
         for numbers, moments in self._newcomers.before(end):
             slots = self._allocate(len(numbers))

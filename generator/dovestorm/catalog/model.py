@@ -32,6 +32,7 @@ class Field:
         always: Whether every record of the event has it.
         values: The closed set of values, or None when any value goes.
         about: A short description.
+        quirk: What is odd about it on the wire, such as a number that is written as a text; empty for most.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Field:
     always: bool = False
     values: tuple[str, ...] | None = None
     about: str = ""
+    quirk: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Event:
         categories_by_service: For services whose records have other categories than ``categories``; read it with ``categories_for``.
         known_categories: Every category that a record of the event can have, whatever the service and its parents; also without ``service:``.
         inherited_categories: Those of them that a record can take over from the work that caused it.
+        open_fields: Fields that can go on as they like behind their beginning, such as ``http_hdr_*``; they are not among ``fields``.
+        quirk: What is odd about it; empty for most.
     """
 
     name: str
@@ -72,6 +76,8 @@ class Event:
     categories_by_service: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     known_categories: frozenset[str] = frozenset()
     inherited_categories: frozenset[str] = frozenset()
+    open_fields: tuple[Field, ...] = ()
+    quirk: str = ""
 
     def categories_for(self, service: str) -> tuple[str, ...]:
         """The usual categories of a record that ``service`` sends, without the automatic one."""

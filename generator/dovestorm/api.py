@@ -17,6 +17,7 @@ import operator
 import os
 import shlex
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -184,6 +185,7 @@ def generate(
     rate: float = 1.0,
     users: int | None = None,
     start: datetime | str | None = None,
+    sections: Iterable[str] | None = None,
 ) -> Events:
     """Describe a stream of events; nothing is made before it is iterated.
 
@@ -198,10 +200,11 @@ def generate(
         rate: Multiplies the arrival rate.
         users: Replaces the number of users.
         start: Replaces the scenario's start: a datetime with a time zone, or a text like ``"2026-03-02T06:00:00Z"``.
+        sections: Keys of the catalog sections whose events are made, such as ``["imap", "http"]``; all that the edition has by default.
 
     Raises:
         ScenarioError: With every fault of the scenario.
-        UsageError: An unknown scenario or edition, or a value that cannot be.
+        UsageError: An unknown scenario, edition or section, or a value that cannot be.
     """
     from dovestorm.stream import Limits, Stream
 
@@ -220,8 +223,9 @@ def generate(
         raise UsageError(f"dovecot: {dovecot!r}, must be a version as text, such as '2.3.19'")
     named = _named(scenario)
     overrides = {key: value for key, value in (("start", moment), ("population.users", users)) if value is not None}
-    loaded, program = _compiled(named, dovecot, tuple(overrides.items()), _contents(named))
-    stream = Stream(scenario=loaded, seed=seed, shard=(first, count), limits=limits, rate=rate)
+    chosen = None if sections is None else _names("sections", sections)
+    loaded, program = _compiled(named, dovecot, tuple(overrides.items()), chosen, _contents(named))
+    stream = Stream(scenario=loaded, seed=seed, shard=(first, count), limits=limits, rate=rate, sections=chosen)
     # The stream would compile it itself, and each stream anew.
     stream.__dict__["program"] = program
     options = {
@@ -234,6 +238,7 @@ def generate(
         "scale": None if rate == 1 else rate,
         "users": users,
         "start": moment,
+        "sections": None if chosen is None else ",".join(sorted(chosen)),
     }
     words = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
     return Events(stream, ("dovestorm", "generate", named, *words))
@@ -269,6 +274,14 @@ def _whole(name: str, value: Any, *, least: int | None = None) -> int:
     if number is None or (least is not None and number < least):
         raise UsageError(f"{name}: {value!r}, must be {wanted}")
     return number
+
+
+def _names(name: str, given: Any) -> frozenset[str]:
+    # A text would be taken for its letters.
+    names = None if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    if names is None or not all(isinstance(one, str) for one in names):
+        raise UsageError(f"{name}: {given!r}, must be a list of names, such as ['imap', 'http']")
+    return frozenset(names)
 
 
 def _shard(shard: Any) -> tuple[int, int]:
@@ -363,10 +376,12 @@ def _contents(scenario: str) -> tuple[int, ...]:
 
 
 @lru_cache(maxsize=32)
-def _compiled(scenario: str, dovecot: str | None, overrides: tuple[tuple[str, Any], ...], _files: tuple[int, ...]) -> tuple[Scenario, Program]:
+def _compiled(
+    scenario: str, dovecot: str | None, overrides: tuple[tuple[str, Any], ...], sections: frozenset[str] | None, _files: tuple[int, ...]
+) -> tuple[Scenario, Program]:
     """Load and compile once: many small fixtures come from one scenario."""
     from dovestorm import scenario as scenarios
     from dovestorm.stream import Stream
 
     loaded = scenarios.load(scenario, dovecot=dovecot, overrides=dict(overrides))
-    return loaded, Stream(scenario=loaded).program
+    return loaded, Stream(scenario=loaded, sections=sections).program

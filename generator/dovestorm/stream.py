@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from dovestorm.errors import UsageError
+from dovestorm.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dovestorm.engine.program import Program
     from dovestorm.scenario.model import Scenario
 
-__all__ = ["Limits", "Stream", "open_stream", "parse_shard"]
+__all__ = ["Limits", "Stream", "open_stream", "parse_sections", "parse_shard"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +53,10 @@ class Stream:
         shard: (i, n), 1-based: every n-th session; the n shards together are exactly the whole.
         rate: Multiplies the scenario's arrival rate.
         window: Fixed window length in microseconds; None adapts it. The stream does not depend on it.
+        sections: Keys of the catalog sections whose events leave, None for all that the edition has. The others are left out; nothing else changes.
+
+    Raises:
+        UsageError: When the edition has no such section.
     """
 
     scenario: Scenario
@@ -61,6 +65,16 @@ class Stream:
     limits: Limits = Limits()
     rate: float = 1.0
     window: int | None = None
+    sections: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.sections is None:
+            return
+        from dovestorm import catalog
+
+        known = catalog.sections_of(self.scenario.dovecot)
+        for name in sorted(self.sections.difference(known)) or ([""] if not self.sections else []):
+            raise UsageError(f"sections: '{name}', Dovecot {self.scenario.dovecot} has {', '.join(known)}{nearest(name, known)}")
 
     @cached_property
     def program(self) -> Program:
@@ -68,7 +82,7 @@ class Stream:
         from dovestorm import catalog
         from dovestorm.engine.program import compile_scenario
 
-        return compile_scenario(self.scenario, catalog.load(self.scenario.dovecot))
+        return compile_scenario(self.scenario, catalog.load(self.scenario.dovecot), sections=self.sections)
 
     @property
     def layout(self) -> Layout:
@@ -137,6 +151,11 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(first), int(second)
 
 
+def parse_sections(text: str) -> frozenset[str]:
+    """Read ``a,b``; whether the edition has such sections is for ``Stream`` to say."""
+    return frozenset(name.strip() for name in text.split(","))
+
+
 def open_stream(
     scenario: str | Path | Scenario,
     *,
@@ -147,18 +166,19 @@ def open_stream(
     rate: float = 1.0,
     window: int | None = None,
     overrides: Mapping[str, Any] | None = None,
+    sections: frozenset[str] | None = None,
 ) -> Stream:
     """Load a scenario and give its stream.
 
     Args:
         scenario: A shipped scenario's name, a path, or a loaded scenario.
         dovecot: The edition; by default the one that the scenario names.
-        seed: See ``Stream``; so are ``shard``, ``limits``, ``rate`` and ``window``.
+        seed: See ``Stream``; so are ``shard``, ``limits``, ``rate``, ``window`` and ``sections``.
         overrides: Replacements for values of the scenario's head, as ``scenario.load`` takes them.
 
     Raises:
         ScenarioError: With every fault of the scenario.
-        UsageError: An unknown scenario, edition or limit.
+        UsageError: An unknown scenario, edition or section, or a limit that cannot be.
     """
     from dovestorm import scenario as scenarios
     from dovestorm.scenario.model import Scenario as Model
@@ -168,4 +188,4 @@ def open_stream(
     if window is not None and window < 1:
         raise UsageError(f"window: {window} microseconds, must be 1 or more")
     loaded = scenario if isinstance(scenario, Model) else scenarios.load(scenario, dovecot=dovecot, overrides=overrides)
-    return Stream(scenario=loaded, seed=seed, shard=shard, limits=limits, rate=rate, window=window)
+    return Stream(scenario=loaded, seed=seed, shard=shard, limits=limits, rate=rate, window=window, sections=sections)

@@ -439,6 +439,11 @@ def time_of(text: str) -> float:
         (("imap-login", "--for", "-5s"), "0 or more"),
         (("imap-login", "--start", "yesterday"), "2026-03-02T06:00:00Z"),
         (("imap-login", "--dovecot", "2.3.20"), "did you mean '2.3."),
+        (
+            ("imap-login", "--sections", "imap,htp"),
+            "has authentication-server, authentication-client, connection, http, imap, dns, sql, did you mean 'http'?",
+        ),
+        (("imap-login", "--sections", ""), "sections: ''"),
         (("imap-login", "--users", "0"), "users"),
         (("imap-login", "--workers", "0"), "workers"),
         (("imap-login", "--to", "tpc://x:1"), "did you mean 'tcp'"),

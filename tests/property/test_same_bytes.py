@@ -11,6 +11,7 @@ import sys
 
 import pytest
 
+from dovestorm import catalog
 from dovestorm.errors import DovestormError
 from dovestorm.stream import Limits, Stream, open_stream
 
@@ -70,6 +71,26 @@ def test_the_shards_together_are_exactly_the_whole(count):
     for part in parts:
         remaining = iter(whole)
         assert all(line in remaining for line in part), "a shard keeps the order of the whole"
+
+
+@pytest.mark.parametrize("dovecot", ["2.3.6", "2.3.19"])
+def test_the_sections_leave_exactly_their_events_of_the_whole(dovecot):
+    """Taken apart by section, a stream can be put together again: no value of an event depends on which others leave."""
+    options = {"dovecot": dovecot, "limits": Limits(sessions=40)}
+    whole = rendered(stream("working-day", **options)).splitlines()
+    parts = {name: rendered(stream("working-day", sections={name}, **options)).splitlines() for name in catalog.sections_of(dovecot)}
+    assert sorted(whole) == sorted(line for part in parts.values() for line in part)
+    assert len([part for part in parts.values() if part]) > 3
+    two = rendered(stream("working-day", sections={"imap", "connection"}, **options)).splitlines()
+    assert two == [line for line in whole if line in set(parts["imap"] + parts["connection"])]
+
+
+def test_sections_in_shards_and_with_workers():
+    options = {"sections": {"imap", "http"}, "limits": Limits(sessions=90)}
+    alone = rendered(stream("working-day", **options))
+    assert rendered(stream("working-day", window=1_500_000, **options), workers=2) == alone
+    shards = [rendered(stream("working-day", shard=(i + 1, 3), **options)).splitlines() for i in range(3)]
+    assert sorted(alone.splitlines()) == sorted(line for shard in shards for line in shard)
 
 
 def test_shards_of_a_shared_out_run():

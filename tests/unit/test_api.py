@@ -212,6 +212,12 @@ def test_rate_multiplies_arrivals() -> None:
     assert sessions(4.0) > 2 * sessions(1.0)
 
 
+def test_only_events_of_the_wanted_sections_are_made() -> None:
+    few = small(sections=["imap", "dns"]).to_list()
+    assert {event.name for event in few} == {"imap_command_finished"}
+    assert few == [event for event in small() if event.name == "imap_command_finished"]
+
+
 def test_users_replaces_the_number_of_users() -> None:
     def names(users: int) -> set[str]:
         return {event.fields["user"] for event in dovestorm.generate("imap-login", sessions=30, users=users) if "user" in event.fields}
@@ -257,6 +263,11 @@ def test_start_moves_the_scenario(start: str | datetime) -> None:
         ({"start": datetime(1969, 3, 2, tzinfo=UTC)}, "1970 or later"),
         ({"dovecot": 2.3}, "dovecot: 2.3, must be a version as text"),
         ({"dovecot": "9.9"}, "unknown Dovecot version '9.9'"),
+        ({"sections": ["imap", "htp"]}, "sections: 'htp', Dovecot 2.3.6 has authentication-server, authentication-client, connection, http, imap,"),
+        ({"sections": []}, "sections: '', Dovecot 2.3.6 has"),
+        ({"sections": "imap"}, "sections: 'imap', must be a list of names"),
+        ({"sections": 3}, "sections: 3, must be a list of names"),
+        ({"sections": [3]}, "sections: [3], must be a list of names"),
     ],
 )
 def test_a_value_that_cannot_be_is_told(options: dict[str, Any], text: str) -> None:
@@ -317,6 +328,7 @@ def printed_by(command: str, folder: Path) -> bytes:
         ("imap-login", {"seed": 7, "sessions": 1}),
         ("imap-login", {"seed": -3, "events": 30, "dovecot": "2.3.19", "users": 4}),
         ("working-day", {"duration": timedelta(seconds=90, microseconds=7), "rate": 0.25, "shard": (2, 3)}),
+        ("imap-login", {"sessions": 3, "sections": ("imap", "authentication-server")}),
         ("password-spray", {"sessions": 20, "start": datetime(2031, 5, 1, 12, 0, 0, 250, tzinfo=UTC)}),
     ],
 )

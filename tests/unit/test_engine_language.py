@@ -234,6 +234,57 @@ def test_inherited_fields_reach_inner_events_unless_they_stand_alone():
         assert set(second[3]) == {"duration", "mode"}
 
 
+FRAGMENT = """fragment: linked
+parameters: {kinds: null}
+steps:
+  - emit: server_connection_connected
+    service: imap
+    categories: $kinds
+  - span: dns_request
+    service: imap
+    categories: $kinds
+"""
+
+
+def linked(folder, steps, *, dovecot="2.3.19"):
+    """The categories of each event of a flow that uses the fragment."""
+    (folder / "fragments").mkdir()
+    (folder / "fragments" / "linked.yaml").write_text(FRAGMENT, encoding="utf-8")
+    (folder / "probe.yaml").write_text(HEAD.format(dovecot=dovecot) + steps, encoding="utf-8")
+    stream = Stream(scenario=scenario.load(folder / "probe.yaml"), seed=1, limits=Limits(sessions=1))
+    return {kind.event: kind.categories for batch in stream.batches() for kind, _, _ in batch.rows()}
+
+
+def test_categories_are_those_of_the_process_or_given_ones(tmp_path):
+    found = linked(tmp_path, "      - emit: server_connection_disconnected\n        categories: [storage, storage, dict]\n      - use: linked\n")
+    assert found == {
+        "server_connection_disconnected": ("storage", "dict", "service:imap-login"),
+        "server_connection_connected": ("auth-client", "service:imap"),
+        "dns_request_started": ("auth", "dns", "service:imap"),
+        "dns_request_finished": ("auth", "dns", "service:imap"),
+    }
+
+
+def test_categories_may_be_a_fragments_parameter(tmp_path):
+    found = linked(tmp_path, "      - use: linked\n        with: {kinds: [dns, storage]}\n")
+    assert set(found.values()) == {("dns", "storage", "service:imap")}
+    assert len(found) == 3
+
+
+@pytest.mark.parametrize(
+    ("kinds", "dovecot", "told"),
+    [
+        ("[dns, http-clent]", "2.3.19", "unknown category 'http-clent' of server_connection_connected, did you mean 'http-client'?"),
+        ("[dns, storage]", "2.3.6", "unknown category 'dns' of server_connection_connected"),
+        ("dns", "2.3.19", "categories ($kinds) must be one list, the same for every session"),
+        ("{choose: {dns: 1, http-client: 1}}", "2.3.19", "categories ($kinds) must be one list, the same for every session"),
+    ],
+)
+def test_wrong_categories_of_a_parameter_are_told(kinds, dovecot, told, tmp_path):
+    with pytest.raises(ScenarioError, match=re.escape(told)):
+        linked(tmp_path, f"      - use: linked\n        with: {{kinds: {kinds}}}\n", dovecot=dovecot)
+
+
 def test_what_an_edition_lacks_is_left_out():
     steps = """
 - emit: auth_master_client_login_started

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from ._catalog import Catalog, canonical_fields, event_names, load, pairs, sections, versions
+from ._catalog import Catalog, canonical_fields, event_names, load, pairs, sections, sections_of, versions
 from .model import Edition, Event, Field, Section
 
-__all__ = ["Catalog", "Edition", "Event", "Field", "Section", "canonical_fields", "event_names", "load", "pairs", "sections", "versions"]
+__all__ = [
+    "Catalog",
+    "Edition",
+    "Event",
+    "Field",
+    "Section",
+    "canonical_fields",
+    "event_names",
+    "load",
+    "pairs",
+    "sections",
+    "sections_of",
+    "versions",
+]

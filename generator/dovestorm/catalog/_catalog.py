@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["Catalog", "canonical_fields", "event_names", "load", "pairs", "sections", "versions"]
+__all__ = ["Catalog", "canonical_fields", "event_names", "load", "pairs", "sections", "sections_of", "versions"]
 
 _STARTS: Final = ("_started", "_connected")
 _FINISHES: Final = ("_finished", "_disconnected")
@@ -106,6 +106,16 @@ def versions() -> tuple[str, ...]:
 def sections() -> tuple[Section, ...]:
     """The sections in the order of the published list."""
     return _shipped().sections
+
+
+def sections_of(version: str) -> tuple[str, ...]:
+    """The keys of the sections of which the Dovecot ``version`` has an event, in the order of the published list.
+
+    Raises:
+        CatalogError: When there is no such edition.
+    """
+    filled = {event.section for event in load(version).events.values()}
+    return tuple(section.key for section in sections() if section.key in filled)
 
 
 def event_names() -> tuple[str, ...]:

@@ -23,6 +23,7 @@ __all__ = ["command"]
 @click.option("--format", "format_name", type=Name(list(registry.FORMATS)), default="json", show_default=True, help="How events look.")
 @click.option("--time-format", type=Name(["rfc3339", "unix"]), default="rfc3339", show_default=True, help="How times look.")
 @click.option("--dovecot", metavar="VERSION", help="The edition to emit, instead of the scenario's own.")
+@click.option("--sections", metavar="LIST", help="Only events of these catalog sections, such as imap,http; by default all that the edition has.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same scenario, edition and seed: same bytes.")
 @click.option("--sessions", type=click.IntRange(min=0), help="Start so many sessions and let each end.")
 @click.option("--events", type=click.IntRange(min=0), help="Stop after so many events.")
@@ -81,7 +82,7 @@ def command(
 
 
 def _open(scenario: str, wanted: dict[str, Any]) -> Stream:
-    from dovestorm.stream import Limits, open_stream, parse_shard
+    from dovestorm.stream import Limits, open_stream, parse_sections, parse_shard
 
     overrides: dict[str, Any] = {}
     if wanted["start"] is not None:
@@ -97,4 +98,5 @@ def _open(scenario: str, wanted: dict[str, Any]) -> Stream:
         rate=wanted["scale"],
         window=wanted["window"],
         overrides=overrides,
+        sections=None if wanted["sections"] is None else parse_sections(wanted["sections"]),
     )

@@ -37,6 +37,8 @@ class Emission:
 
     edition: Edition
     texts: Texts
+    sections: frozenset[str] | None = None
+    """The sections whose events leave, None for all."""
     kinds: dict[RecordKind, int] = field(default_factory=dict)
     services: dict[str, int] = field(default_factory=dict)
     service_of_kind: list[int] = field(default_factory=list)
@@ -45,8 +47,17 @@ class Emission:
         """The event in this edition, or None when the edition lacks it."""
         return self.edition.by_canonical.get(canonical)
 
-    def emit(self, event: Event, service: str | None, fields: Mapping[str, Val], start: Operand, builder: Builder) -> None:
-        """Add the operation that emits one record for every session of the group."""
+    def emit(
+        self,
+        event: Event,
+        service: str | None,
+        fields: Mapping[str, Val],
+        start: Operand,
+        builder: Builder,
+        *,
+        categories: tuple[str, ...] | None = None,
+    ) -> None:
+        """Add the operation that emits one record for every session of the group, unless its section is off."""
         service = service or event.services[0]
         # The first two are the record's own: a field that is the start time needs no column of its own. The end time is stamped later.
         columns: list[Operand] = [start, _END]
@@ -55,9 +66,11 @@ class Emission:
             val = fields.get(spec.canonical)
             if val is not None and not (val.kind is Kind.NOTHING and val.constant):
                 slots.append(FieldSlot(spec.name, self._source(event, spec, val, columns)))
-        categories = event.categories_for(service)
+        categories = event.categories_for(service) if categories is None else categories
         if self.edition.service_category:
             categories = (*categories, f"service:{service}")
+        if self.sections is not None and event.section not in self.sections:
+            return  # only now: its values are drawn all the same, so that those of the other events stay what they are
         kind = RecordKind(event.name, categories, tuple(slots), len(columns))
         number = self._number(kind, service)
         row = [start, builder.read(CLOCK), *columns[FIRST_FIELD:]]

@@ -261,7 +261,8 @@ class FlowCompiler:
         else:
             start = begin.get(self._builder).columns[0] if begin else self._builder.read(CLOCK)
         inherited, self._inherited = self._inherited, [] if step.alone else self._inherited
-        self._record(step.event, self._process(step.service, step.at), (step.fields,), start)
+        categories = self._categories(step.categories, (step.event,), step.at)
+        self._record(step.event, self._process(step.service, step.at), (step.fields,), start, categories)
         self._inherited = inherited
 
     def _process(self, service: str | None, at: model.At) -> str | None:
@@ -274,10 +275,31 @@ class FlowCompiler:
             raise fault_at(at, f"service ({service}) must be one name, the same for every session")
         return str(self.emission.texts.items[column.value])
 
+    def _categories(self, given: tuple[str, ...] | str | None, events: Sequence[str | None], at: model.At) -> tuple[str, ...] | None:
+        """An event's categories, which a fragment may have as a parameter."""
+        if not isinstance(given, str):
+            return given
+        val = self.values.resolve(self._lookup(given[1:], at), self._builder)
+        if val.kind is Kind.NOTHING and val.constant:
+            return None
+        column = val.columns[0] if val.columns else None
+        if val.kind is not Kind.LIST or not isinstance(column, Const):
+            raise fault_at(at, f"categories ({given}) must be one list, the same for every session")
+        names = tuple(self.emission.texts.items[column.value])
+        known = [event.known_categories for name in events if name is not None and (event := self.emission.event(name)) is not None]
+        for name in names if known else ():
+            if not any(name in categories for categories in known):
+                raise fault_at(
+                    at, f"unknown category '{name}' of {' and '.join(filter(None, events))}{nearest(name, sorted(frozenset().union(*known)))}"
+                )
+        return names
+
     def _keep_clock(self) -> Var:
         return self._hidden(Val(Kind.TIMESTAMP, (self._builder.read(CLOCK),)))
 
-    def _record(self, event_name: str, service: str | None, fields: Sequence[Mapping[str, model.Value]], start: Operand) -> None:
+    def _record(
+        self, event_name: str, service: str | None, fields: Sequence[Mapping[str, model.Value]], start: Operand, categories: tuple[str, ...] | None
+    ) -> None:
         event = self.emission.event(event_name)
         if event is None:
             return
@@ -293,7 +315,7 @@ class FlowCompiler:
                 vals.update({name: self.values.compile(value, self._builder) for name, value in mapping.items() if name in event.fields})
         if "duration" in event.fields:
             vals["duration"] = here[_DURATION]
-        self.emission.emit(event, service, vals, start, self._builder)
+        self.emission.emit(event, service, vals, start, self._builder, categories=categories)
 
     def _carried(self, operand: Operand) -> Operand:
         """End the block, and give the operand's value in the next one."""
@@ -303,17 +325,18 @@ class FlowCompiler:
 
     def _span(self, step: model.Span) -> None:
         begin, service = self._keep_clock(), self._process(step.service, step.at)
+        categories = self._categories(step.categories, (step.begins, step.finishes), step.at)
         both = {name: self._bind(value) for name, value in step.fields.items()}
         self._inherited.append(both)
         self._advance(step.opens)
         if step.begins:
-            self._record(step.begins, service, (step.started,), begin.get(self._builder).columns[0])
+            self._record(step.begins, service, (step.started,), begin.get(self._builder).columns[0], categories)
         inherited = self._inherited.pop()
         self._steps(step.steps)
         self._advance(step.takes)
         self._inherited.append(inherited)
         if step.finishes:
-            self._record(step.finishes, service, (step.finished,), begin.get(self._builder).columns[0])
+            self._record(step.finishes, service, (step.finished,), begin.get(self._builder).columns[0], categories)
         self._inherited.pop()
 
     def _choose(self, branches: Sequence[tuple[model.Weight, Sequence[model.Step]]]) -> None:

@@ -59,13 +59,20 @@ class Program:
         return bytecode(self)
 
 
-def compile_scenario(scenario: model.Scenario, edition: Edition) -> Program:
-    """Compile a scenario for the edition that it was loaded for; raises ``ScenarioError`` where values do not fit together."""
+def compile_scenario(scenario: model.Scenario, edition: Edition, *, sections: frozenset[str] | None = None) -> Program:
+    """Compile a scenario for the edition that it was loaded for; raises ``ScenarioError`` where values do not fit together.
+
+    Args:
+        scenario: The scenario.
+        edition: What its events are called, and which fields they have.
+        sections: Keys of the catalog sections whose events leave; None for all. The other events are what they are with all.
+    """
     variables: dict[str, dict[str, Var]] = {flow.name: {} for flow in scenario.flows}
     phases = Phases.of(scenario.faults)
     before: object = None
     for _ in range(_MOST_PASSES):
-        blocks, emission = _compile_flows(scenario, edition, phases, variables)
+        emission = Emission(edition, Texts(), sections)
+        blocks = _compile_flows(scenario, emission, phases, variables)
         now = [(name, var.kind, len(var.cells), var.optional, var.counts, var.most) for flow in variables.values() for name, var in flow.items()]
         if now == before:
             break
@@ -81,18 +88,16 @@ def compile_scenario(scenario: model.Scenario, edition: Edition) -> Program:
     return Program(scenario, layout, linked, cells, tuple(emission.services), np.array(emission.service_of_kind, dtype=np.int64))
 
 
-def _compile_flows(scenario: model.Scenario, edition: Edition, phases: Phases, variables: dict[str, dict[str, Var]]) -> tuple[list[Block], Emission]:
+def _compile_flows(scenario: model.Scenario, emission: Emission, phases: Phases, variables: dict[str, dict[str, Var]]) -> list[Block]:
     blocks: list[Block | None] = [None]
-    texts = Texts()
-    emission = Emission(edition, texts)
     next_cell = [max((cell for flow in variables.values() for var in flow.values() for cell in var.cells), default=_SPECIAL - 1) + 1]
     entries = []
     for flow in scenario.flows:
-        builtins = Builtins(scenario, texts, frozenset(_names_set(flow)))
+        builtins = Builtins(scenario, emission.texts, frozenset(_names_set(flow)))
         compiler = FlowCompiler(blocks, next_cell, emission, phases, builtins, variables[flow.name])
         entries.append(compiler.compile(flow))
     blocks[0] = _entry(scenario.flows, entries, phases)
-    return [block for block in blocks if block is not None], emission
+    return [block for block in blocks if block is not None]
 
 
 def _entry(flows: Sequence[model.Flow], entries: Sequence[int], phases: Phases) -> Block:

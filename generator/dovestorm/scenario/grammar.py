@@ -40,6 +40,9 @@ PRIMITIVES: Mapping[str, Primitive] = {
             "takes": Key("value", "Time that passes first; it is the event's duration."),
             "start": Key("value", "When the event began, if not just before."),
             "fields": Key("fields", "The event's fields, by canonical name."),
+            "categories": Key(
+                "categories", "The event's categories but the automatic one, or a parameter of the fragment; the usual ones if left out."
+            ),
             "alone": Key("flag", "Whether the event takes no fields from the inherit steps around it."),
         },
     ),
@@ -53,6 +56,9 @@ PRIMITIVES: Mapping[str, Primitive] = {
             "service": Key("text", "The process that emits them, or a parameter of the fragment; the usual one if left out."),
             "opens": Key("value", "Time that passes first; it is the start event's duration."),
             "takes": Key("value", "Time that passes after the inner steps, before the finish."),
+            "categories": Key(
+                "categories", "The events' categories but the automatic one, or a parameter of the fragment; the usual ones if left out."
+            ),
             "steps": Key("steps", "The steps between start and finish."),
         },
     ),

@@ -200,6 +200,7 @@ class Emit:
     """One event. ``takes`` (microseconds) lets that time pass first and is the event's duration; ``start`` (a timestamp) overrides when it began.
 
     ``service`` is a process's name, or ``$name`` of a fragment's parameter. ``alone``: the event takes no fields from the ``Inherit`` around it.
+    ``categories`` are those without the automatic one, None for the usual ones of the process; also ``$name`` of a parameter.
     """
 
     event: str
@@ -209,6 +210,7 @@ class Emit:
     start: Value | None = None
     at: At = HERE
     alone: bool = False
+    categories: tuple[str, ...] | str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +231,7 @@ class Span:
     takes: Value | None = None
     steps: tuple[Step, ...] = ()
     at: At = HERE
+    categories: tuple[str, ...] | str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,7 @@ def _plain() -> _Schema:
         "label": {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]*$"},
         "name": {"type": "string", "pattern": "^[a-z][a-z0-9_-]*$"},
         "names": _list(_ref("name")),
+        "categories": {"anyOf": [_ref("names"), _ref("variable")]},
         "count": {"type": "integer", "minimum": 1},
         "flag": {"type": "boolean"},
         "number": {"type": ["number", "string"], "pattern": r"^[-+]?[0-9]+(\.[0-9]+)? ?(us|ms|s|min|h|d|B|kB|MB|GB|KiB|MiB|GiB)?$"},

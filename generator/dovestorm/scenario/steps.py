@@ -120,6 +120,7 @@ class Steps:
             self._value(entries, "start", TIMESTAMP),
             node.at,
             alone="alone" in entries and self.reading.flag(entries["alone"], what="alone"),
+            categories=self._categories(entries, event),
         )
 
     def _known_event(self, node: Node) -> str | None:
@@ -134,18 +135,34 @@ class Steps:
             return None
         name = self.reading.text(node, what="service")
         if name.startswith("$"):
-            return self._service_parameter(node, name)
+            return self._parameter(node, name, what="service", right="a service's name")
         known = self.reading.vocabulary.services()
         # Sites name services of their own, so only a near miss is a fault.
         if name and name not in known and difflib.get_close_matches(name, known, n=1, cutoff=0.85):
             self.fault(node.at, f"unknown service '{name}'{self.reading.hint(name, known)}")
         return name or None
 
-    def _service_parameter(self, node: Node, name: str) -> str | None:
+    def _parameter(self, node: Node, name: str, *, what: str, right: str) -> str | None:
         if name[1:] in self.frame.parameters:
             return name
-        self.fault(node.at, f"service ({name}) must be a service's name or a parameter of the fragment")
+        self.fault(node.at, f"{what} ({name}) must be {right} or a parameter of the fragment")
         return None
+
+    def _categories(self, entries: _Entries, *events: str | None) -> tuple[str, ...] | str | None:
+        node = entries.get("categories")
+        if node is None:
+            return None
+        if isinstance(node, Scalar) and node.text.startswith("$"):
+            return self._parameter(node, node.text, what="categories", right="a list of categories")
+        known = None if self.frame.dropped else self.reading.vocabulary.categories(*events)
+        names = []
+        for item in self.reading.listing(node, what="categories"):
+            name = self.reading.text(item, what="a category")
+            if known is not None and name not in known:
+                told = " and ".join(event for event in events if event)
+                self.fault(item.at, f"unknown category '{name}' of {told}{self.reading.hint(name, sorted(known), most=20)}")
+            names.append(name)
+        return tuple(dict.fromkeys(names))
 
     def _fields(self, node: Node | None, *events: str | None, what: str, timing: bool = True) -> dict[str, Value]:
         if node is None:
@@ -184,6 +201,7 @@ class Steps:
             self._value(entries, "takes", DURATION),
             self.read(entries.get("steps"), what="steps"),
             node.at,
+            categories=self._categories(entries, begins, finishes),
         )
 
     def _inherit(self, node: Table, entries: _Entries) -> Step:

@@ -49,6 +49,11 @@ class Vocabulary:
         """The start and finish event of every prefix that ``span`` takes."""
         return {prefix: (begins, finishes) for prefix, (begins, finishes) in catalog.pairs().items()}
 
+    def categories(self, *events: str | None) -> frozenset[str] | None:
+        """Every category that one of the events can have; None where the edition has none of them, so that nothing is known."""
+        found = [event.known_categories for name in events if name is not None and (event := self.edition.by_canonical.get(name)) is not None]
+        return frozenset().union(*found) if found else None
+
     def services(self) -> frozenset[str]:
         """The names of all services that the edition knows."""
         return frozenset(service for event in self.edition.by_canonical.values() for service in event.services)

@@ -162,17 +162,13 @@ class _View:
 
     def categories(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """What the release calls these categories, without those that it hasn't got; the published list is taken at its word."""
-        if self.kind == "listed":
-            return names
-        release = self.release or 0
-        found: dict[str, None] = {}
-        for name in names:
-            change = self.changed.get(name)
-            if change is None:
-                found[name] = None
-            elif change.since <= release <= change.until:
-                found[_at(change.names, release) or name] = None
-        return tuple(found)
+        changed = {} if self.kind == "listed" else _categories(self.changed, self.release or 0)
+        return tuple(dict.fromkeys(name for name in (changed.get(name, name) for name in names) if name is not None))
+
+
+def _categories(changed: Mapping[str, CategorySource], release: int) -> dict[str, str | None]:
+    """What a release calls the categories that came, went or were renamed; None for those that it lacks."""
+    return {name: _at(one.names, release) if one.since <= release <= one.until else None for name, one in changed.items()}
 
 
 def _at(names: tuple[tuple[int, str], ...], release: int) -> str | None:
@@ -248,4 +244,5 @@ def edition(source: CatalogSource, version: str) -> Edition:
         by_canonical={event.canonical: event for event in events},
         service_category=release >= source.service_category,
         upper_hex=release >= source.upper_hex,
+        changed_categories={} if kind == "listed" else _categories(source.categories, release),
     )

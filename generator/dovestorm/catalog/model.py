@@ -99,6 +99,7 @@ class Edition:
         by_canonical: The same events by canonical name.
         service_category: Whether every record carries ``service:<name>`` (2.3.9 and later).
         upper_hex: Whether JSON escapes are written in upper case (2.4.0 and later).
+        changed_categories: By canonical name, what the edition calls the categories that not all releases call so; None for those it lacks.
     """
 
     version: str
@@ -106,3 +107,8 @@ class Edition:
     by_canonical: Mapping[str, Event]
     service_category: bool
     upper_hex: bool
+    changed_categories: Mapping[str, str | None] = field(default_factory=dict)
+
+    def category(self, canonical: str) -> str | None:
+        """What the edition calls a category, or None when it has none such."""
+        return self.changed_categories.get(canonical, canonical)

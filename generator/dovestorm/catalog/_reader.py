@@ -22,7 +22,7 @@ TYPES: Final = ("string", "integer", "timestamp", "address", "list")
 UNITS: Final = ("microseconds", "seconds", "bytes")
 _COMMON_KEYS = ("releases", "listed", "sections", "service_category", "upper_hex", "globals", "categories", "vocabulary", "groups")
 _SECTION_KEYS = ("section", "title", "note", "vocabulary", "groups", "events")
-_WORD_KEYS = ("type", "unit", "values", "about", "names", "quirk")
+_WORD_KEYS = ("type", "unit", "values", "about", "names", "quirk", "becomes")
 _ROW_KEYS = (*_WORD_KEYS, "is", "always", "since", "until")
 _PART_KEYS = {
     "listed": ("name", "like", "services", "categories", "fields"),
@@ -82,6 +82,7 @@ class _PageReader:
             about=page.text(entries["about"].value, "about") if "about" in entries else None,
             names=self.names(entries["names"]) if "names" in entries else None,
             quirk=page.text(entries["quirk"].value, "quirk") if "quirk" in entries else None,
+            becomes=page.text(entries["becomes"].value, "becomes") if "becomes" in entries else None,
         )
 
     def vocabulary(self, entry: Entry | None) -> dict[str, Word]:

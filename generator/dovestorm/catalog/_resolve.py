@@ -100,6 +100,8 @@ class _View:
                 f"unknown field '{row.canonical}'{nearest(row.canonical, self.section.vocabulary)}: the vocabulary must describe it"
             )
         word = row.word.over(known)
+        if word.becomes is not None and word.becomes not in self.section.vocabulary:
+            raise row.place.wrong(f"unknown field '{word.becomes}' after 'becomes'{nearest(word.becomes, self.section.vocabulary)}")
         if word.type is None:
             raise row.place.wrong(f"field '{row.canonical}' has no type; the vocabulary must give it")
         return word
@@ -126,7 +128,15 @@ class _View:
                 raise row.place.wrong(f"'{canonical}' and '{taken[name]}' would both be called '{name}'; give one an end or another name")
             taken[name] = canonical
             fields[canonical] = Field(
-                name, canonical, word.type or "", word.unit or "", bool(row.always), word.values, word.about or "", word.quirk or ""
+                name=name,
+                canonical=canonical,
+                type=word.type or "",
+                unit=word.unit or "",
+                always=bool(row.always),
+                values=word.values,
+                about=word.about or "",
+                quirk=word.quirk or "",
+                becomes=word.becomes or "",
             )
         return fields
 

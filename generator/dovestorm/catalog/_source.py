@@ -12,7 +12,19 @@ from ._nodes import WrongNodeError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CatalogSource", "CategorySource", "EventSource", "Part", "Place", "Reference", "Releases", "Row", "SectionSource", "ServiceSource", "Word"]
+__all__ = [
+    "CatalogSource",
+    "CategorySource",
+    "EventSource",
+    "Part",
+    "Place",
+    "Reference",
+    "Releases",
+    "Row",
+    "SectionSource",
+    "ServiceSource",
+    "Word",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,7 @@ class Word:
 
     Attributes:
         names: Names on the wire: number of the release from which on each holds, ascending.
+        becomes: The field that later releases have in its place.
     """
 
     type: str | None = None
@@ -55,6 +68,7 @@ class Word:
     about: str | None = None
     names: tuple[tuple[int, str], ...] | None = None
     quirk: str | None = None
+    becomes: str | None = None
 
     def over(self, base: Word) -> Word:
         """This word, and ``base`` where this one says nothing."""
@@ -65,6 +79,7 @@ class Word:
             about=base.about if self.about is None else self.about,
             names=base.names if self.names is None else self.names,
             quirk=base.quirk if self.quirk is None else self.quirk,
+            becomes=base.becomes if self.becomes is None else self.becomes,
         )
 
 

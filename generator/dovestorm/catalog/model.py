@@ -33,6 +33,7 @@ class Field:
         values: The closed set of values, or None when any value goes.
         about: A short description.
         quirk: What is odd about it on the wire, such as a number that is written as a text; empty for most.
+        becomes: Canonical name of the field that later releases have in its place; empty for most.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Field:
     values: tuple[str, ...] | None = None
     about: str = ""
     quirk: str = ""
+    becomes: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -269,18 +269,14 @@ def test_http_post_brings_every_event(recording: Recording) -> None:
     assert sorted(map(_as_logged, recording.posted)) == sorted(map(_as_logged, recording.logged))
 
 
-# The catalog has not all sections of this edition yet: mailbox, mail and SMTP events are passed over until it has.
-NOT_KNOWN_YET = "--ignore-unknown-events"
-
-
 def test_every_event_of_a_real_server_is_valid(recording: Recording, tmp_path: Path) -> None:
-    run = validate(recording.ordered, tmp_path, recording.edition, NOT_KNOWN_YET)
+    run = validate(recording.ordered, tmp_path, recording.edition)
     assert run.returncode == 0, run.stdout
 
 
 def test_every_event_is_valid_in_the_order_of_http_post(recording: Recording, tmp_path: Path) -> None:
     """Which swaps the events of a burst, so that there is no order to hold them to."""
-    run = validate(recording.posted, tmp_path, recording.edition, NOT_KNOWN_YET, "--unordered")
+    run = validate(recording.posted, tmp_path, recording.edition, "--unordered")
     assert run.returncode == 0, run.stdout
 
 

@@ -38,12 +38,15 @@ COUNTS = {
 }
 
 BASE = ("auth_passdb_request_", "auth_userdb_request_", "auth_policy_request_")
+NETWORK = ("local_ip", "local_port", "remote_ip", "remote_port")
 # Where the source knows a field that no record carried then: (beginning of the event's name, field, last release).
 NEVER_SENT = (
     *((event, field, "2.3.11") for event in BASE for field in ("mechanism", "transport", "translated_user")),
     *((f"auth_{database}_request_started", "user", "2.3.11") for database in ("passdb", "userdb")),
     ("auth_request_finished", "success", "2.3.8"),
     ("auth_request_finished", "policy_penalty", "2.3.10"),
+    # Workers and the resolver are reached over UNIX sockets only.
+    *((event, field, SERVERS[-1]) for event in ("auth_worker_request_", "dns_worker_request_") for field in NETWORK),
     # Deleted from the base event in that release only.
     ("auth_request_finished", "mechanism", "2.3.11"),
 )

@@ -543,7 +543,7 @@ def test_a_broken_stream_is_rejected_for_exactly_its_reason(rule: str, name: str
     assert report.valid == (RULES[rule].severity is Severity.NOTE)
 
 
-ELSEWHERE = {"unreadable", "too-long", "duplicate-key", "dns-cached"}
+ELSEWHERE = {"unreadable", "too-long", "duplicate-key", "dns-cached", "escape-case"}
 """Rules whose broken streams cannot be told as a changed record of a recording: see test_validate_hostile.py and test_validate_list.py."""
 
 

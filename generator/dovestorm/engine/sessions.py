@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from dovestorm.batch import Encoding, Hole
 from dovestorm.engine.bindings import Kind, Texts, Val
-from dovestorm.engine.blocks import CLOCK, Builder, Const, Operand
+from dovestorm.engine.blocks import CLOCK, SESSION, Builder, Const, Operand
 from dovestorm.engine.draws import address_at, zipf_rank
 from dovestorm.errors import UsageError
 from dovestorm.kernel.instructions import Code
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Builtins"]
 
-_NAMES = ("user", "username", "domain", "session", "client_ip", "client_port", "server_ip", "server_port", "end_reason")
+_NAMES = ("user", "username", "domain", "session", "session_number", "client_ip", "client_port", "server_ip", "server_port", "end_reason")
 _CLIENT_PORTS = (32_768, 28_232)
 """First of Linux's ephemeral ports and how many there are."""
 _FIRST_BITS = _LAST_BITS = _DOMAIN_BITS = 12
@@ -77,6 +77,8 @@ class Builtins:
                 return Val(Kind.INTEGER, (self._client_port(builder),))
             case "session":
                 return self._session(builder)
+            case "session_number":
+                return Val(Kind.INTEGER, (builder.read(SESSION),))
             case "server_ip":
                 return Val(Kind.ADDRESS, (Const(self.scenario.server.address),))
             case "server_port":

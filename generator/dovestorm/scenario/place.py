@@ -17,6 +17,7 @@ BUILT_INS: Mapping[str, str] = {
     "username": "text",
     "domain": "text",
     "session": "text",
+    "session_number": "number",
     "client_ip": "address",
     "client_port": "number",
     "server_ip": "address",

@@ -553,6 +553,7 @@ ELSEWHERE = {
     "operation-pairs",
     "recipient-counts",
     "reply-error",
+    "escape-case",
 }
 """Rules that break elsewhere: see test_validate_hostile.py, test_validate_list.py and test_validate_broken.py."""
 

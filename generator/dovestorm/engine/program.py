@@ -12,7 +12,7 @@ import numpy as np
 from dovestorm.batch import Layout
 from dovestorm.engine.bindings import Texts, Var
 from dovestorm.engine.blocks import CLOCK, SESSION, STATE, Block, Branch, Builder, Operation, Read, Terminator, Write, goto
-from dovestorm.engine.emission import Emission
+from dovestorm.engine.emission import Emission, Mark
 from dovestorm.engine.flows import FlowCompiler
 from dovestorm.engine.phases import Phases
 from dovestorm.engine.sessions import Builtins
@@ -42,6 +42,7 @@ class Program:
         cells: How many 64-bit cells a session needs.
         processes: Names of the emitting services, for the export clock.
         process_of_kind: int64, the emitting service of each record kind.
+        marks: What records of labels refer to by number; empty in a program that was compiled without them.
     """
 
     scenario: model.Scenario
@@ -50,6 +51,7 @@ class Program:
     cells: int
     processes: tuple[str, ...]
     process_of_kind: np.ndarray[Any, np.dtype[np.int64]]
+    marks: tuple[Mark, ...] = ()
 
     @cached_property
     def bytecode(self) -> Bytecode:
@@ -59,13 +61,16 @@ class Program:
         return bytecode(self)
 
 
-def compile_scenario(scenario: model.Scenario, edition: Edition) -> Program:
-    """Compile a scenario for the edition that it was loaded for; raises ``ScenarioError`` where values do not fit together."""
+def compile_scenario(scenario: model.Scenario, edition: Edition, *, labels: bool = False) -> Program:
+    """Compile a scenario for the edition that it was loaded for; raises ``ScenarioError`` where values do not fit together.
+
+    With ``labels`` the program makes the same events in the same order, and among them records that tell which session is labelled, and when.
+    """
     variables: dict[str, dict[str, Var]] = {flow.name: {} for flow in scenario.flows}
     phases = Phases.of(scenario.faults)
     before: object = None
     for _ in range(_MOST_PASSES):
-        blocks, emission = _compile_flows(scenario, edition, phases, variables)
+        blocks, emission = _compile_flows(scenario, edition, phases, variables, labels=labels)
         now = [(name, var.kind, len(var.cells), var.optional, var.counts, var.most) for flow in variables.values() for name, var in flow.items()]
         if now == before:
             break
@@ -78,13 +83,16 @@ def compile_scenario(scenario: model.Scenario, edition: Edition) -> Program:
     layout = Layout(edition.version, scenario.server.hostname, tuple(emission.kinds), tuple(emission.texts.items), tuple(emission.texts.shapes))
     linked = tuple(_link(block, cell_of, needed) for block, needed in zip(blocks, end, strict=True))
     cells = max(cell_of.values()) + 1
-    return Program(scenario, layout, linked, cells, tuple(emission.services), np.array(emission.service_of_kind, dtype=np.int64))
+    services = np.array(emission.service_of_kind, dtype=np.int64)
+    return Program(scenario, layout, linked, cells, tuple(emission.services), services, tuple(emission.marks or ()))
 
 
-def _compile_flows(scenario: model.Scenario, edition: Edition, phases: Phases, variables: dict[str, dict[str, Var]]) -> tuple[list[Block], Emission]:
+def _compile_flows(
+    scenario: model.Scenario, edition: Edition, phases: Phases, variables: dict[str, dict[str, Var]], *, labels: bool
+) -> tuple[list[Block], Emission]:
     blocks: list[Block | None] = [None]
     texts = Texts()
-    emission = Emission(edition, texts)
+    emission = Emission(edition, texts, marks={} if labels else None)
     next_cell = [max((cell for flow in variables.values() for var in flow.values() for cell in var.cells), default=_SPECIAL - 1) + 1]
     entries = []
     for flow in scenario.flows:

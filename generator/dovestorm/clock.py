@@ -71,4 +71,5 @@ def wait_until(clock: Clock, due: float, stopped: Callable[[], bool]) -> bool:
 
 def rfc3339(moment_us: int) -> str:
     """A moment (microseconds since the epoch, UTC) as events show it: ``2026-03-02T09:00:00.250000Z``."""
-    return f"{EPOCH + timedelta(microseconds=moment_us):%Y-%m-%dT%H:%M:%S.%fZ}"
+    moment = EPOCH + timedelta(microseconds=moment_us)
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

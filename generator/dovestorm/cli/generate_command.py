@@ -69,21 +69,21 @@ def command(
     if speed is not None and rate is not None:
         raise click.UsageError("--speed and --rate exclude each other: give one")
     stream = _open(scenario, wanted)
-    ground_truth = None if labels is None else _label_file(labels, targets, stream)
     outlets = [sinks.open_url(url) for url in targets or ("-",)]
+    ground_truth = None if labels is None else _label_file(labels, targets, stream)
     pacer = None if speed is None and rate is None else delivery.Pacer(speed=speed, rate=rate)
     timed = speed is not None
     blocks = stream.blocks(format_name, time_format=time_format, workers=workers, keep=delivery.VALID_BLOCKS, timed=timed)
     with progress_listener(asked=stream.limits.events, quiet=quiet or as_json) as listener:
         report = delivery.deliver(blocks, outlets, asked=stream.limits.events, pacer=pacer, on_progress=listener)
-    if ground_truth is not None:
-        _write_labels(ground_truth, stream, report, quiet=quiet)
     to_stdout = any(url in {"-", "/dev/stdout"} for url in targets or ("-",))
     if as_json:
         text = json.dumps({"scenario": stream.scenario.name, "dovecot": stream.scenario.dovecot, "seed": stream.seed, **report.to_dict()})
         click.echo(text, file=sys.stderr if to_stdout else sys.stdout)
     elif not quiet or report.exit_code:
         click.echo(report.to_text(), err=True)
+    if ground_truth is not None:
+        _write_labels(ground_truth, stream, report, quiet=quiet)
     ctx.exit(report.exit_code)
 
 
@@ -91,7 +91,8 @@ def _label_file(path: str, targets: tuple[str, ...], stream: Stream) -> LabelFil
     """The file of labels, with its first line: a path that cannot be is told before anything is made."""
     from dovestorm.labels import LabelFile
 
-    if path in (targets or ("-",)):
+    taken = {"-" if url == "/dev/stdout" else url.removeprefix("file:") for url in targets or ("-",)}
+    if path.replace("/dev/stdout", "-") in taken:
         raise click.UsageError(f"--labels: {path} is where the events go, name another file")
     file = LabelFile(path)
     file.open(stream)

@@ -79,9 +79,14 @@ class Emission:
         builder.emit(number, [*row, *[Const(0)] * (kind.width - len(row))])
 
     def mark(self, mark: Mark, known: Mapping[str, Val], builder: Builder) -> None:
-        """Add the operation that tells of a label: a record that no format ever sees, with the number of its mark and what is ``known`` of the session.
+        """Add the operation that tells of a label: a record that no format ever sees, with the number of its mark.
 
         It draws nothing, takes no time and begins no block, so that the program makes the same events as without it.
+
+        Args:
+            mark: What it says.
+            known: What is known of the session, by the names of its variables.
+            builder: The block being built.
         """
         if self.marks is None:
             return

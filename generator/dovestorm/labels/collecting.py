@@ -7,11 +7,12 @@ seed, the labels are those of what was delivered, however many workers and windo
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dovestorm.batch import FIRST_FIELD
 from dovestorm.engine.emission import LABEL_EVENT
 from dovestorm.labels.spans import Spans
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from dovestorm.batch import Batch
     from dovestorm.engine.emission import Mark
-    from dovestorm.scenario.model import FaultWindow
     from dovestorm.stream import Stream
 
 __all__ = ["Collection", "Label"]
@@ -80,7 +80,8 @@ class Collection:
         self._wanted = stream.limits.events if events is None else events
         self._kinds = {planted.name: planted.kind for planted in stream.scenario.labels}
         self._spans = Spans()
-        self._found: dict[int, dict[str, Label]] = {}
+        self._windows = stream.scenario.faults
+        self._found: dict[int, dict[str, tuple[int, dict[str, Any]]]] = {}
         self._waiting: list[int] = []
 
     def __iter__(self) -> Iterator[Label]:
@@ -112,38 +113,24 @@ class Collection:
         return batch.head(int(np.searchsorted(counted, self._wanted - self.events)) + 1)
 
     def _note(self, batch: Batch, places: NDArray[np.intp], marks: tuple[Mark, ...]) -> None:
-        for place in places.tolist():
-            number, at = int(batch.session[place]), int(batch.offset[place])
-            kind = batch.layout.kinds[int(batch.kind[place])]
+        """Remember who is labelled by the records at these places, and with what for the first time."""
+        if not len(places):
+            return
+        numbers, offsets, kinds = (column[places].tolist() for column in (batch.session, batch.offset, batch.kind))
+        for number, at, kind_index in zip(numbers, offsets, kinds, strict=True):
+            kind = batch.layout.kinds[kind_index]
             row = batch.values[at : at + kind.width].tolist()
-            known = batch.field_values(kind, row)
-            mark = marks[known["mark"]]
-            moment = row[0]
-            windows = [window for window in self._stream.scenario.faults if window.begin <= moment < window.end]
-            if mark.windows and not any(window.name in mark.windows for window in windows):
+            moment, mark = row[0], marks[row[FIRST_FIELD]]
+            labels = self._found.get(number, {})
+            if mark.label in labels or not self._holds(mark, moment):
                 continue
-            labels = self._found.get(number)
-            if labels is None:
-                labels = self._found[number] = {}
+            labels[mark.label] = (moment, batch.field_values(kind, row))
+            if number not in self._found:
+                self._found[number] = labels
                 heapq.heappush(self._waiting, number)
-            if mark.label not in labels:
-                labels[mark.label] = self._label(number, mark, known, moment, windows)
 
-    def _label(self, number: int, mark: Mark, known: dict[str, Any], moment: int, windows: list[FaultWindow]) -> Label:
-        return Label(
-            session=known.get("session"),
-            number=number,
-            user=known.get("user"),
-            remote_ip=known.get("client_ip"),
-            remote_port=known.get("client_port"),
-            first_us=0,
-            last_us=0,
-            label=mark.label,
-            kind=self._kinds[mark.label],
-            labelled_us=moment,
-            phase=windows[0].name if windows else None,
-            phase_us=moment - windows[0].begin if windows else None,
-        )
+    def _holds(self, mark: Mark, moment: int) -> bool:
+        return not mark.windows or any(window.name in mark.windows and window.begin <= moment < window.end for window in self._windows)
 
     def _settled(self, below: int | None) -> Iterator[Label]:
         """The labels of the sessions that are over, in order: those with numbers below that of the oldest one under way."""
@@ -153,5 +140,19 @@ class Collection:
             if span is None:
                 continue
             self.sessions += 1
-            for label in labels.values():
-                yield replace(label, first_us=span[0], last_us=span[1])
+            for name, (moment, known) in labels.items():
+                phase = next((window for window in self._windows if window.begin <= moment < window.end), None)
+                yield Label(
+                    session=known.get("session"),
+                    number=number,
+                    user=known.get("user"),
+                    remote_ip=known.get("client_ip"),
+                    remote_port=known.get("client_port"),
+                    first_us=span[0],
+                    last_us=span[1],
+                    label=name,
+                    kind=self._kinds[name],
+                    labelled_us=moment,
+                    phase=phase.name if phase else None,
+                    phase_us=moment - phase.begin if phase else None,
+                )

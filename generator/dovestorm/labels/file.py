@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LabelFile"]
 
-_MOMENTS = {"first_us": "first", "last_us": "last", "labelled_us": "labelled"}
-_COLUMNS = (
-    ("session", "number", "user", "remote_ip", "remote_port", "first", "last", "label", "kind", "labelled", "phase", "phase_us")
-)
+_COLUMNS = ("session", "number", "user", "remote_ip", "remote_port", "first", "last", "label", "kind", "labelled", "phase", "phase_us")
 _LINES_AT_ONCE = 1000
 
 
@@ -81,8 +77,21 @@ class LabelFile:
 
     def _rendered(self, labels: Iterable[Label]) -> Iterator[bytes]:
         for label in labels:
-            values = {_MOMENTS.get(name, name): rfc3339(value) if name in _MOMENTS else value for name, value in asdict(label).items()}
-            yield _row([values[column] for column in _COLUMNS]) if self._csv else _json({column: values[column] for column in _COLUMNS})
+            values = [
+                label.session,
+                label.number,
+                label.user,
+                label.remote_ip,
+                label.remote_port,
+                rfc3339(label.first_us),
+                rfc3339(label.last_us),
+                label.label,
+                label.kind,
+                rfc3339(label.labelled_us),
+                label.phase,
+                label.phase_us,
+            ]
+            yield _row(values) if self._csv else _json(dict(zip(_COLUMNS, values, strict=True)))
 
     def _aside(self, name: str, content: dict[str, Any]) -> None:
         self._lines.append((b"# " if self._csv else b"") + _json({name: content}))
@@ -111,8 +120,11 @@ def _about(stream: Stream) -> dict[str, Any]:
     }
 
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def _json(content: dict[str, Any]) -> bytes:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogateescape") + b"\n"
+    return _ENCODE(content).encode("utf-8", "surrogateescape") + b"\n"
 
 
 def _row(values: Iterable[Any]) -> bytes:

@@ -199,7 +199,11 @@ def planted(reading: Reading, node: Node | None) -> tuple[Planted, ...]:
     found = []
     for name, item in table.entries.items():
         reading.name(table.keys[name], what="a label's name")
-        entries = reading.keys(reading.table(item, what="a label"), what=f"label '{name}'", required=("kind",), optional=tuple(PLANTED))
+        body = reading.table(item, what="a label")
+        if body is not item:
+            continue
+        optional = [key for key, option in PLANTED.items() if not option.required]
+        entries = reading.keys(body, what=f"label '{name}'", required=("kind",), optional=optional)
         kind = entries.get("kind")
         if kind is not None and not isinstance(kind, Scalar):
             reading.faults.add(kind.at, f"kind ({shown(kind)}) must be one of {', '.join(LABEL_KINDS)}")

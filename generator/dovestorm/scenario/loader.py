@@ -221,7 +221,8 @@ def _scenario(node: Table, source: Source, reading: Reading, flows: Flows, stock
     windows = head.fault_windows(reading, entries.get("faults"), start=start)
     reading.windows = tuple(dict.fromkeys(window.name for window in windows))
     labels = head.planted(reading, entries.get("labels"))
-    reading.labels = entries["labels"].keys if isinstance(entries.get("labels"), Table) else {}
+    named = entries.get("labels")
+    reading.labels = named.keys if isinstance(named, Table) else {}
     reading.pools.update(head.pools(reading, entries.get("pools"), stock))
     read = flows.read(entries["flows"]) if "flows" in entries else ()
     for label, scalar in reading.labels.items():

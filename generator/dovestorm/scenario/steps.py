@@ -348,7 +348,6 @@ class Steps:
             self.fault(entries["end"].at, f"end ({shown(entries['end'])}) must be a plain text")
         return End(reason, node.at)
 
-
     # ------------------------------------------------------------ labels
 
     def _label(self, node: Table, entries: _Entries) -> Step | None:

@@ -12,6 +12,8 @@ from dovestorm import registry
 from dovestorm.cli.units import DURATION, FACTOR, RATE, TIMESTAMP, Name
 
 if TYPE_CHECKING:
+    from dovestorm.delivery import Report
+    from dovestorm.labels import LabelFile
     from dovestorm.stream import Stream
 
 __all__ = ["command"]
@@ -36,6 +38,7 @@ __all__ = ["command"]
 @click.option("--window", type=DURATION, hidden=True, help="Length of the machine's window; the bytes do not depend on it.")
 @click.option("--speed", type=FACTOR, metavar="FACTOR", help="Pace by scenario time: 1 is real time, 60 an hour a minute.")
 @click.option("--rate", type=RATE, help="Pace by events, such as 5000/s.")
+@click.option("--labels", metavar="FILE", help="Also write which sessions belong to what the scenario planted: JSON lines, or CSV for .csv.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON (on standard error when events go to standard output).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary; errors are still told.")
 @click.pass_context
@@ -50,6 +53,7 @@ def command(
     workers: int,
     speed: float | None,
     rate: float | None,
+    labels: str | None,
     as_json: bool,
     quiet: bool,
     **wanted: Any,
@@ -68,6 +72,7 @@ def command(
     format_name = registry.choose_format([sinks.scheme(url) for url in targets], format_name, default="json")
     stream = _open(scenario, wanted)
     outlets = [sinks.open_url(url) for url in targets or ("-",)]
+    ground_truth = None if labels is None else _label_file(labels, targets, stream)
     pacer = None if speed is None and rate is None else delivery.Pacer(speed=speed, rate=rate)
     timed = speed is not None
     blocks = stream.blocks(format_name, time_format=time_format, workers=workers, keep=delivery.VALID_BLOCKS, timed=timed)
@@ -79,7 +84,32 @@ def command(
         click.echo(text, file=sys.stderr if to_stdout else sys.stdout)
     elif not quiet or report.exit_code:
         click.echo(report.to_text(), err=True)
+    if ground_truth is not None:
+        _write_labels(ground_truth, stream, report, quiet=quiet)
     ctx.exit(report.exit_code)
+
+
+def _label_file(path: str, targets: tuple[str, ...], stream: Stream) -> LabelFile:
+    """The file of labels, with its first line: a path that cannot be is told before anything is made."""
+    from dovestorm.labels import LabelFile
+
+    taken = {"-" if url == "/dev/stdout" else url.removeprefix("file:") for url in targets or ("-",)}
+    if path.replace("/dev/stdout", "-") in taken:
+        raise click.UsageError(f"--labels: {path} is where the events go, name another file")
+    file = LabelFile(path)
+    file.open(stream)
+    return file
+
+
+def _write_labels(file: LabelFile, stream: Stream, report: Report, *, quiet: bool) -> None:
+    """Write the labels of what was made."""
+    try:
+        count = file.fill(stream, events=None if report.complete else report.made, complete=report.complete)
+    finally:
+        file.abort()
+    if not quiet:
+        planted = stream.scenario.labels
+        click.echo(f"labels: {count:,}" if planted else f"labels: none, the scenario '{stream.scenario.name}' plants nothing", err=True)
 
 
 def _open(scenario: str, wanted: dict[str, Any]) -> Stream:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from dovestorm.catalog.model import Edition, Event, Field
 
-__all__ = ["Emission"]
+__all__ = ["LABEL_EVENT", "Emission", "Mark"]
 
 _END = Reg(-1)
 """Stands for the end time, which no field of a scenario can be."""
@@ -32,9 +32,23 @@ _FITS = {
 """Which kinds of value a field of each type takes."""
 
 
+LABEL_EVENT = ""
+"""The event of records that only say that a session was labelled; no event is called so."""
+
+_LABEL_PROCESS = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What one or more label steps say: the label's name, and during which fault windows only (always, if none is named)."""
+
+    label: str
+    windows: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Emission:
-    """The record kinds of a program, each once, and the service that emits it."""
+    """The record kinds of a program, each once, and the service that emits it; ``marks`` are the labels, None when nobody asks for them."""
 
     edition: Edition
     texts: Texts
@@ -43,6 +57,7 @@ class Emission:
     kinds: dict[RecordKind, int] = field(default_factory=dict)
     services: dict[str, int] = field(default_factory=dict)
     service_of_kind: list[int] = field(default_factory=list)
+    marks: dict[Mark, int] | None = None
 
     def event(self, canonical: str) -> Event | None:
         """The event in this edition, or None when the edition lacks it."""
@@ -76,6 +91,27 @@ class Emission:
         number = self._number(kind, service)
         row = [start, builder.read(CLOCK), *columns[FIRST_FIELD:]]
         builder.emit(number, [*row, *[Const(0)] * (kind.width - len(row))])
+
+    def mark(self, mark: Mark, known: Mapping[str, Val], builder: Builder) -> None:
+        """Add the operation that tells of a label: a record that no format ever sees, with the number of its mark.
+
+        It draws nothing, takes no time and begins no block, so that the program makes the same events as without it.
+
+        Args:
+            mark: What it says.
+            known: What is known of the session, by the names of its variables.
+            builder: The block being built.
+        """
+        if self.marks is None:
+            return
+        now = builder.read(CLOCK)
+        columns: list[Operand] = [now, _END, Const(self.marks.setdefault(mark, len(self.marks)))]
+        slots = [FieldSlot("mark", Column(FIRST_FIELD, Encoding.INTEGER))]
+        for name, val in known.items():
+            if val.kind is not Kind.NOTHING:
+                slots.append(FieldSlot(name, Column(place_columns(val.columns, columns), val.kind.encoding, optional=val.optional)))
+        number = self._number(RecordKind(LABEL_EVENT, (), tuple(slots), len(columns)), _LABEL_PROCESS)
+        builder.emit(number, [now, now, *columns[FIRST_FIELD:]])
 
     def _number(self, kind: RecordKind, service: str) -> int:
         process = self.services.setdefault(service, len(self.services))

@@ -227,6 +227,11 @@ class Machine:
             larger[: self._used] = present[: self._used]
         self._table, self._clock, self._place, self._capacity = table, clock, place, capacity
 
+    def under_way(self) -> NDArray[np.int64]:
+        """The numbers of the sessions of which more records may come, in no order; those that have not begun are not among them."""
+        alive = self._table[: self._used, SESSION][self._clock[: self._used] != _NEVER]
+        return np.concatenate([alive, self._carry.session[: self._carry.events]])
+
     def _unload(self, source: Arena, target: Arena) -> None:
         if source.events:
             copy_records(source, np.arange(source.events), target, self._widths)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Clock", "FakeClock", "SystemClock", "wait_until"]
+__all__ = ["Clock", "FakeClock", "SystemClock", "wait_until", "wall_us"]
 
 _LONGEST_NAP_S = 0.1
 
@@ -54,6 +54,11 @@ class FakeClock:
         """Move on by ``seconds`` at once, and note it in ``slept``."""
         self.slept.append(seconds)
         self.now += seconds
+
+
+def wall_us() -> int:
+    """The machine's date and time, in microseconds since the epoch, UTC."""
+    return time.time_ns() // 1000
 
 
 def wait_until(clock: Clock, due: float, stopped: Callable[[], bool]) -> bool:

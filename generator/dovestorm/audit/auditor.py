@@ -7,13 +7,13 @@ fingerprints tells at once which records are as they should be; the bytes of all
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from dovestorm.audit.decoding import Decoder
 from dovestorm.audit.expectation import Expectation
-from dovestorm.audit.scratch import Bins, Scratch, bin_of_key
+from dovestorm.audit.scratch import MOST_ROWS, Bins, Scratch, bin_of_key
 from dovestorm.audit.settling import settle
 from dovestorm.audit.spool import LARGEST_KEPT, Spool
 from dovestorm.audit.values import Spelling
@@ -62,6 +62,7 @@ class Auditor:
         scratch: A folder for temporary files.
         examples: How many of each finding to show.
         ahead: Whether the expected side is made in a thread of its own, ahead of what comes.
+        most_rows: Rows, of 24 to 90 bytes each, that each table keeps in memory before it goes to a file.
 
     Attributes:
         made: Events of the stream that were made so far.
@@ -85,18 +86,17 @@ class Auditor:
         scratch: str | Path | None = None,
         examples: int = 5,
         ahead: bool = False,
+        most_rows: int = MOST_ROWS,
     ) -> None:
-        from dovestorm import formats
-
         if compare not in COMPARISONS:
             raise UsageError(f"compare: '{compare}', must be one of {', '.join(COMPARISONS)}")
-        formats.renderer(format, stream.layout, time_format=time_format)
         self.format, self.compare, self.field = format, compare, field
         self.spelling = Spelling(stream.layout, frozenset(ignore), precision)
         self.expectation = Expectation(stream, self.spelling, format_name=format, time_format=time_format)
+        self.expectation.check()
         self.decoder = Decoder(format, self.spelling, field=field, untyped=untyped)
         self.arrivals, self.examples = arrivals, examples
-        self.scratch = Scratch(scratch)
+        self.scratch = Scratch(scratch, most_rows=most_rows)
         self.spool = Spool(self.scratch)
         due = [("due", "<i8")] if arrivals is not None else []
         self.expected = Bins(self.scratch, [("key", "<u8"), ("more", "<u8"), ("at", "<i8"), *due], bin_of_key)
@@ -178,7 +178,7 @@ class Auditor:
         self._end_thread()
         self.scratch.close()
 
-    def __enter__(self) -> Auditor:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_details: object) -> None:
@@ -191,9 +191,7 @@ class Auditor:
             return self._printed([self._spelled(data[begin:end]) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)])
         if self.field:
             return self._printed([self._unwrapped(data[begin:end]) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)])
-        low, high = self._kernel.fingerprint(
-            data, begins, ends, seek=ord("{") if self.format == "json" else -1, trim=self.format != "msgpack"
-        )
+        low, high = self._kernel.fingerprint(data, begins, ends, seek=ord("{") if self.format == "json" else -1, trim=self.format != "msgpack")
         return low, high
 
     def _printed(self, records: list[bytes]) -> Prints:

@@ -34,7 +34,8 @@ class Bits:
         place = numbers >> 3
         inside = place < len(self._bytes)
         held = self._bytes[np.where(inside, place, 0)]
-        return inside & ((held >> (numbers & 7).astype(np.uint8)) & 1).astype(bool)
+        found: NDArray[np.bool_] = inside & ((held >> (numbers & 7).astype(np.uint8)) & 1).astype(bool)
+        return found
 
     def stretch(self, first: int, count: int) -> NDArray[np.bool_]:
         """For the ``count`` numbers from ``first`` on, whether each is in."""

@@ -19,7 +19,9 @@ __all__ = ["Decoder", "inner_record"]
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
+_JSON_BEGIN = b'{"event":"'
 _TAB_TEXT = b"event:"
+_PACKED_BEGIN = b"\x86\xa5event"
 _INTEGER = re.compile(r"-?\d{1,19}", re.ASCII)
 _UNIX = re.compile(r"\d{9,20}(\.\d+)?", re.ASCII)
 _UNITS = ((10**17, 1000, 1), (10**14, 1, 1), (10**11, 1, 1000))
@@ -41,6 +43,7 @@ class Decoder:
 
     def __init__(self, layout: str, spelling: Spelling, *, field: str = "", untyped: bool = False) -> None:
         self._decode = {"json": self._json, "tab-text": self._tab_text, "msgpack": self._packed}[layout]
+        self._begin = {"json": _JSON_BEGIN, "tab-text": _TAB_TEXT, "msgpack": _PACKED_BEGIN}[layout]
         self._field = field
         self._types = spelling.types()
         self._moments = spelling.moments()
@@ -78,14 +81,13 @@ class Decoder:
         return inner.rstrip("\r\n").encode("utf-8", "surrogatepass")
 
     def salvage(self, record: bytes) -> dict[str, Any]:
-        """What can be told of a record that is broken: event and times, where they stand in it whole."""
-        event: dict[str, Any] = {}
+        """What can be told of a record that is broken: event and times, where they stand in it whole; ``begins`` says that it begins as one."""
+        event: dict[str, Any] = {"begins": record.startswith(self._begin[: len(record)])}
         if (match := _EVENT.search(record)) is not None:
             event["event"] = match[1].decode("ascii")
         for key, pattern in _TIMES.items():
             if (match := pattern.search(record)) is not None:
-                text = match[1].decode("ascii")
-                event[key] = self._moment(text)
+                event[key] = self._moment(match[1].decode("ascii"))
         return event
 
     def _read_wrapped(self, record: bytes) -> dict[str, Any]:
@@ -117,7 +119,9 @@ class Decoder:
     def _mended(self, name: Any, fields: dict[str, Any]) -> dict[str, Any]:
         """Fields with moments as microseconds, and with whole numbers as integers however they were written."""
         if float in map(type, fields.values()):
-            fields = {key: int(value) if type(value) is float and value.is_integer() and abs(value) < 2**53 else value for key, value in fields.items()}
+            fields = {
+                key: int(value) if type(value) is float and value.is_integer() and abs(value) < 2**53 else value for key, value in fields.items()
+            }
         name = name if isinstance(name, str) else ""
         if self._untyped:
             types = self._types.get(name, {})

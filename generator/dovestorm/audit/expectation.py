@@ -65,6 +65,14 @@ class Expectation:
                 yield Stretch(first, batch)
                 first += len(batch)
 
+    def check(self) -> None:
+        """Compile the format.
+
+        Raises:
+            UsageError: Unknown format or time format.
+        """
+        self._renderers["bytes"] = self._renderer("bytes")
+
     def by_bytes(self, batch: Batch) -> Prints:
         """Fingerprints of the events as they were sent, without terminators."""
         return self._prints("bytes", batch)

@@ -71,8 +71,10 @@ class Found:
     def show(self, name: str, stretch: Stretch, places: NDArray[np.int64]) -> None:
         """Take examples from events of a stretch."""
         room = self.auditor.examples - len(self._examples[name])
-        told = {"doubled": self._doubled, "out_of_order": self._late}.get(name)
-        chosen = [place for place in places.tolist() if told is None or place in told][:room] if told is not None else places[:room].tolist()
+        if name == "missing":
+            chosen = places[:room].tolist()
+        else:
+            chosen = [place for place in places.tolist() if place in (self._doubled if name == "doubled" else self._late)]
         if not chosen:
             return
         part = _part(stretch.batch, np.array(chosen) - stretch.first)

@@ -57,21 +57,23 @@ def _join(expected: _Keys, received: _Keys) -> Joined:
     expected_order, expected_first, counts = _groups(expected)
     received_order, received_first, sizes = _groups(received)
     known, wanted = expected[expected_order[expected_first]], received[received_order[received_first]]
+    if not len(known):
+        nothing = np.empty(0, np.int64)
+        return Joined(nothing, nothing, nothing, nothing, received_order)
     place = np.searchsorted(known, wanted)
     place[place == len(known)] = 0
-    present = known[place] == wanted if len(known) else np.zeros(len(wanted), bool)
+    present = known[place] == wanted
     group = np.repeat(np.arange(len(wanted)), sizes)
     rank = np.arange(len(received)) - received_first[group]
-    is_present = present[group]
-    there = counts[place[group]] if len(known) else np.zeros(len(group), np.int64)
-    matched, more = is_present & (rank < there), is_present & (rank >= there)
+    there = np.where(present, counts[place], 0)[group]
+    matched, more = rank < there, present[group] & (rank >= there)
     begin = expected_first[place]
     return Joined(
         expected=expected_order[begin[group[matched]] + rank[matched]],
         received=received_order[matched],
         surplus=received_order[more],
         original=expected_order[begin[group[more]] + there[more] - 1],
-        unknown=received_order[~is_present],
+        unknown=received_order[~present[group]],
     )
 
 

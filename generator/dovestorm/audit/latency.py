@@ -104,8 +104,8 @@ class Arrivals:
         sketch = self._sketch
         if not sketch.count:
             return None
-        quantiles = (sketch.quantile(share) / 1000 for share in (0.5, 0.9, 0.99, 0.999))
-        return Latency("wall" if self._wall else "first", sketch.count, *quantiles, sketch.largest / 1000)
+        p50, p90, p99, p999 = (sketch.quantile(share) / 1000 for share in (0.5, 0.9, 0.99, 0.999))
+        return Latency("wall" if self._wall else "first", sketch.count, p50, p90, p99, p999, sketch.largest / 1000)
 
     def _close(self) -> None:
         if self._open:

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["LEVELS", "Likeness", "prints_of"]
 
 _PAIRS = (("event", "start_time", "end_time"), ("event", "start_time"), ("event", "end_time"), ("start_time", "end_time"))
-LEVELS = len(_PAIRS) + 1
-"""The last level is the whole content but for the times."""
+LEVELS = len(_PAIRS) + 3
+"""After the pairs: the whole content but for the times; and for broken records only, the name of the event; and that it begins like an event."""
+
+_CONTENT, _NAME, _BEGINNING = range(len(_PAIRS), LEVELS)
 
 
 class Likeness:
@@ -48,6 +50,8 @@ class Likeness:
         }
         keys = [_mixed(level, [columns[name] for name in names]) for level, names in enumerate(_PAIRS)]
         keys.append(self._expectation.by_values(batch, timeless=True)[0] | np.uint64(1))
+        keys.append(_mixed(_NAME, [columns["event"]]))
+        keys.append(_mixed(_BEGINNING, [np.zeros_like(columns["event"])]))
         return np.stack(keys, axis=1)
 
     def received(self, events: Sequence[dict[str, Any]]) -> NDArray[np.uint64]:
@@ -61,7 +65,11 @@ class Likeness:
             keys[told, level] = _mixed(level, columns)
         whole = [number for number, event in enumerate(events) if "fields" in event]
         timeless = [{key: value for key, value in events[number].items() if key not in {"start_time", "end_time"}} for number in whole]
-        keys[whole, LEVELS - 1] = prints_of([self._spelling.spell(event) for event in timeless])[0] | np.uint64(1)
+        keys[whole, _CONTENT] = prints_of([self._spelling.spell(event) for event in timeless])[0] | np.uint64(1)
+        named = [number for number, event in enumerate(events) if "begins" in event and rows[number][0] >= 0]
+        keys[named, _NAME] = _mixed(_NAME, [np.array([rows[number][0] for number in named], np.int64)])
+        begun = [number for number, event in enumerate(events) if event.get("begins") and "event" not in event]
+        keys[begun, _BEGINNING] = _mixed(_BEGINNING, [np.zeros(len(begun), np.int64)])
         return keys
 
 

@@ -39,9 +39,9 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
-    """What was received, held against what was sent. Records and events are counted exactly:
+    """What was received, held against what was sent.
 
-    ``expected == delivered + altered + missing`` and ``received == delivered + altered + doubled + foreign``.
+    All counts are exact: ``expected == delivered + altered + missing`` and ``received == delivered + altered + doubled + foreign``.
 
     Attributes:
         expected: Events of the stream.
@@ -113,7 +113,9 @@ class AuditReport:
     def to_text(self) -> str:
         """For people."""
         lines = [f"audit: {self.expected:,} events expected, {self.received:,} records received, {'all is well' if self.clean else 'NOT the same'}"]
-        lines.append(f"  delivered once {self.once:,}, missing {self.missing:,}, doubled {self.doubled:,}, altered {self.altered:,}, foreign {self.foreign:,}")
+        lines.append(
+            f"  delivered once {self.once:,}, missing {self.missing:,}, doubled {self.doubled:,}, altered {self.altered:,}, foreign {self.foreign:,}"
+        )
         if self.out_of_order:
             lines.append(f"  out of order {self.out_of_order:,}, the farthest {self.farthest:,} places behind")
         if self.unreadable:

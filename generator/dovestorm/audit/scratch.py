@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     Rows = NDArray[np.void]
     """A structured array."""
 
-__all__ = ["BINS", "Bins", "Scratch", "Table", "bin_of_key", "both"]
+__all__ = ["BINS", "MOST_ROWS", "Bins", "Scratch", "Table", "bin_of_key", "both"]
 
 BINS = 512
-_MOST_ROWS = 1 << 21
+MOST_ROWS = 1 << 20
 """Rows that one table or set of bins keeps in memory."""
 _CHUNK_ROWS = 1 << 17
 
@@ -38,7 +38,7 @@ class Scratch:
         UsageError: No folder can be made there.
     """
 
-    def __init__(self, parent: str | Path | None = None, *, most_rows: int = _MOST_ROWS) -> None:
+    def __init__(self, parent: str | Path | None = None, *, most_rows: int = MOST_ROWS) -> None:
         try:
             self._folder = tempfile.TemporaryDirectory(prefix="dovestorm-audit-", dir=parent, ignore_cleanup_errors=True)
         except OSError as error:
@@ -63,13 +63,15 @@ class Scratch:
             with path.open("ab") as file:
                 self.written += file.write(data)
         except OSError as error:
-            raise DovestormError(f"{path.parent}: the audit's temporary files cannot be written: {error.strerror or error}; name a roomier place") from None
+            raise DovestormError(
+                f"{path.parent}: the audit's temporary files cannot be written: {error.strerror or error}; name a roomier place"
+            ) from None
 
     def close(self) -> None:
         """Remove the folder."""
         self._folder.cleanup()
 
-    def __enter__(self) -> Scratch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

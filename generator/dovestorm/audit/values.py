@@ -96,9 +96,7 @@ class Spelling:
         yield batch.offset
         yield batch.offset + 1
         for number, kind in enumerate(self.layout.kinds):
-            columns = [
-                slot.source.index for slot in kind.fields if isinstance(slot.source, Column) and slot.source.encoding is Encoding.TIMESTAMP
-            ]
+            columns = [slot.source.index for slot in kind.fields if isinstance(slot.source, Column) and slot.source.encoding is Encoding.TIMESTAMP]
             if columns:
                 offset = batch.offset[batch.kind == number]
                 yield from (offset + column for column in columns)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from dovestorm import registry
-from dovestorm.cli.units import DURATION, FACTOR, RATE, TIMESTAMP, Name
-
-if TYPE_CHECKING:
-    from dovestorm.stream import Stream
+from dovestorm.cli.stream_options import open_wanted, stream_options
+from dovestorm.cli.units import DURATION, FACTOR, RATE, Name
 
 __all__ = ["command"]
 
@@ -23,14 +21,7 @@ __all__ = ["command"]
 @click.option("--format", "format_name", type=Name(list(registry.FORMATS)), default="json", show_default=True, help="How events look.")
 @click.option("--time-format", type=Name(["rfc3339", "unix"]), default="rfc3339", show_default=True, help="How times look.")
 @click.option("--dovecot", metavar="VERSION", help="The edition to emit, instead of the scenario's own.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same scenario, edition and seed: same bytes.")
-@click.option("--sessions", type=click.IntRange(min=0), help="Start so many sessions and let each end.")
-@click.option("--events", type=click.IntRange(min=0), help="Stop after so many events.")
-@click.option("--for", "duration", type=DURATION, help="Stop after so much scenario time, such as 10min.")
-@click.option("--shard", metavar="I/N", default="1/1", help="Every N-th session, from the I-th on; the N shards are exactly the whole.")
-@click.option("--start", type=TIMESTAMP, help="When the scenario begins, such as 2026-03-02T09:00:00Z, instead of its own start.")
-@click.option("--users", type=click.IntRange(min=1), help="How many users there are, instead of the scenario's own number.")
-@click.option("--scale", type=FACTOR, default=1.0, metavar="FACTOR", help="Multiply the arrival rate.")
+@stream_options()
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work.")
 @click.option("--window", type=DURATION, hidden=True, help="Length of the machine's window; the bytes do not depend on it.")
 @click.option("--speed", type=FACTOR, metavar="FACTOR", help="Pace by scenario time: 1 is real time, 60 an hour a minute.")
@@ -64,7 +55,7 @@ def command(
 
     if speed is not None and rate is not None:
         raise click.UsageError("--speed and --rate exclude each other: give one")
-    stream = _open(scenario, wanted)
+    stream = open_wanted(scenario, wanted)
     outlets = [sinks.open_url(url) for url in targets or ("-",)]
     pacer = None if speed is None and rate is None else delivery.Pacer(speed=speed, rate=rate)
     timed = speed is not None
@@ -78,23 +69,3 @@ def command(
     elif not quiet or report.exit_code:
         click.echo(report.to_text(), err=True)
     ctx.exit(report.exit_code)
-
-
-def _open(scenario: str, wanted: dict[str, Any]) -> Stream:
-    from dovestorm.stream import Limits, open_stream, parse_shard
-
-    overrides: dict[str, Any] = {}
-    if wanted["start"] is not None:
-        overrides["start"] = wanted["start"]
-    if wanted["users"] is not None:
-        overrides["population.users"] = wanted["users"]
-    return open_stream(
-        scenario,
-        dovecot=wanted["dovecot"],
-        seed=wanted["seed"],
-        shard=parse_shard(wanted["shard"]),
-        limits=Limits(sessions=wanted["sessions"], events=wanted["events"], duration=wanted["duration"]),
-        rate=wanted["scale"],
-        window=wanted["window"],
-        overrides=overrides,
-    )

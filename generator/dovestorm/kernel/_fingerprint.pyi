@@ -4,7 +4,6 @@ from numpy.typing import NDArray
 def fingerprint(
     data: bytes | bytearray | memoryview, begins: NDArray[np.int64], ends: NDArray[np.int64], *, seek: int = -1, trim: bool = False
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]: ...
-
 def line_ends(data: bytes | bytearray | memoryview) -> NDArray[np.int64]: ...
 
 class Recent:

@@ -111,6 +111,7 @@ cdef class Recent:
     """The latest keys and their numbers; see ``fingerprints.Recent``."""
 
     cdef uint64_t[::1] young_keys, old_keys
+    # One more than the number, so that an empty slot is 0 and a fresh table costs nothing.
     cdef int64_t[::1] young_numbers, old_numbers
     cdef int64_t room, held
     cdef uint64_t mask
@@ -123,11 +124,11 @@ cdef class Recent:
             slots *= 2
         self.room, self.held, self.mask = room, 0, slots - 1
         self.young_keys, self.old_keys = np.zeros(slots, np.uint64), np.zeros(slots, np.uint64)
-        self.young_numbers, self.old_numbers = np.full(slots, -1, np.int64), np.full(slots, -1, np.int64)
+        self.young_numbers, self.old_numbers = np.zeros(slots, np.int64), np.zeros(slots, np.int64)
 
     cdef int64_t _slot(self, const uint64_t[::1] keys, const int64_t[::1] numbers, uint64_t key) noexcept nogil:
         cdef uint64_t slot = key & self.mask
-        while numbers[slot] >= 0 and keys[slot] != key:
+        while numbers[slot] and keys[slot] != key:
             slot = (slot + 1) & self.mask
         return slot
 
@@ -138,18 +139,18 @@ cdef class Recent:
             raise ValueError(f"keys numbered from {first}, must be 0 or more")
         for number in range(len(keys)):
             slot = self._slot(self.young_keys, self.young_numbers, keys[number])
-            if self.young_numbers[slot] < 0:
+            if not self.young_numbers[slot]:
                 if self.held == self.room:
                     self._turn()
                     slot = keys[number] & self.mask
                 self.held += 1
                 self.young_keys[slot] = keys[number]
-            self.young_numbers[slot] = first + number
+            self.young_numbers[slot] = first + number + 1
 
     cdef void _turn(self):
         self.young_keys, self.old_keys = self.old_keys, self.young_keys
         self.young_numbers, self.old_numbers = self.old_numbers, self.young_numbers
-        self.young_numbers[:] = -1
+        self.young_numbers[:] = 0
         self.held = 0
 
     def find(self, const uint64_t[::1] keys):
@@ -160,8 +161,8 @@ cdef class Recent:
         # With the interpreter's lock: another thread may be adding.
         for number in range(count):
             slot = self._slot(self.young_keys, self.young_numbers, keys[number])
-            numbers[number] = self.young_numbers[slot]
+            numbers[number] = self.young_numbers[slot] - 1
             if numbers[number] < 0:
                 slot = self._slot(self.old_keys, self.old_numbers, keys[number])
-                numbers[number] = self.old_numbers[slot]
+                numbers[number] = self.old_numbers[slot] - 1
         return result

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["EPOCH", "Clock", "FakeClock", "SystemClock", "rfc3339", "wait_until"]
+__all__ = ["EPOCH", "Clock", "FakeClock", "SystemClock", "rfc3339", "wait_until", "wall_us"]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -57,6 +57,11 @@ class FakeClock:
         """Move on by ``seconds`` at once, and note it in ``slept``."""
         self.slept.append(seconds)
         self.now += seconds
+
+
+def wall_us() -> int:
+    """The machine's date and time, in microseconds since the epoch, UTC."""
+    return time.time_ns() // 1000
 
 
 def wait_until(clock: Clock, due: float, stopped: Callable[[], bool]) -> bool:

@@ -17,6 +17,7 @@ _COMMANDS = {
     "generate": "Generate a scenario's events and deliver them.",
     "receive": "The reference consumer: receive events, count and check them.",
     "validate": "Check a stream against the catalog and the order of events.",
+    "audit": "Hold what a consumer wrote against the stream that it was sent: missing, doubled, altered.",
     "compare": "Hold two streams against each other: what differs, and whether sessions can be told apart.",
     "load": "Load-test a consumer with Locust: paced or flat out, by many workers, with a verdict.",
     "catalog": "List what a Dovecot version can emit.",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dovestorm import registry
-from dovestorm.cli.units import DURATION, FACTOR, RATE, TIMESTAMP, Name
+from dovestorm.cli.stream_options import open_wanted, stream_options
+from dovestorm.cli.units import DURATION, FACTOR, RATE, Name
 
 if TYPE_CHECKING:
     from dovestorm.delivery import Report
@@ -25,15 +26,7 @@ __all__ = ["command"]
 @click.option("--format", "format_name", type=Name(list(registry.FORMATS)), help="How events look. Default: json, or what the target needs.")
 @click.option("--time-format", type=Name(["rfc3339", "unix"]), default="rfc3339", show_default=True, help="How times look.")
 @click.option("--dovecot", metavar="VERSION", help="The edition to emit, instead of the scenario's own.")
-@click.option("--sections", metavar="LIST", help="Only events of these catalog sections, such as imap,http; by default all that the edition has.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same scenario, edition and seed: same bytes.")
-@click.option("--sessions", type=click.IntRange(min=0), help="Start so many sessions and let each end.")
-@click.option("--events", type=click.IntRange(min=0), help="Stop after so many events.")
-@click.option("--for", "duration", type=DURATION, help="Stop after so much scenario time, such as 10min.")
-@click.option("--shard", metavar="I/N", default="1/1", help="Every N-th session, from the I-th on; the N shards are exactly the whole.")
-@click.option("--start", type=TIMESTAMP, help="When the scenario begins, such as 2026-03-02T09:00:00Z, instead of its own start.")
-@click.option("--users", type=click.IntRange(min=1), help="How many users there are, instead of the scenario's own number.")
-@click.option("--scale", type=FACTOR, default=1.0, metavar="FACTOR", help="Multiply the arrival rate.")
+@stream_options()
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work.")
 @click.option("--window", type=DURATION, hidden=True, help="Length of the machine's window; the bytes do not depend on it.")
 @click.option("--speed", type=FACTOR, metavar="FACTOR", help="Pace by scenario time: 1 is real time, 60 an hour a minute.")
@@ -70,7 +63,7 @@ def command(
     if speed is not None and rate is not None:
         raise click.UsageError("--speed and --rate exclude each other: give one")
     format_name = registry.choose_format([sinks.scheme(url) for url in targets], format_name, default="json")
-    stream = _open(scenario, wanted)
+    stream = open_wanted(scenario, wanted)
     outlets = [sinks.open_url(url) for url in targets or ("-",)]
     ground_truth = None if labels is None else _label_file(labels, targets, stream)
     pacer = None if speed is None and rate is None else delivery.Pacer(speed=speed, rate=rate)
@@ -110,24 +103,3 @@ def _write_labels(file: LabelFile, stream: Stream, report: Report, *, quiet: boo
     if not quiet:
         planted = stream.scenario.labels
         click.echo(f"labels: {count:,}" if planted else f"labels: none, the scenario '{stream.scenario.name}' plants nothing", err=True)
-
-
-def _open(scenario: str, wanted: dict[str, Any]) -> Stream:
-    from dovestorm.stream import Limits, open_stream, parse_sections, parse_shard
-
-    overrides: dict[str, Any] = {}
-    if wanted["start"] is not None:
-        overrides["start"] = wanted["start"]
-    if wanted["users"] is not None:
-        overrides["population.users"] = wanted["users"]
-    return open_stream(
-        scenario,
-        dovecot=wanted["dovecot"],
-        seed=wanted["seed"],
-        shard=parse_shard(wanted["shard"]),
-        limits=Limits(sessions=wanted["sessions"], events=wanted["events"], duration=wanted["duration"]),
-        rate=wanted["scale"],
-        window=wanted["window"],
-        overrides=overrides,
-        sections=None if wanted["sections"] is None else parse_sections(wanted["sections"]),
-    )

@@ -45,7 +45,8 @@ NARROW = {
 
 # What the recorded client, mail or dictionary had, which others need not have.
 _WORK = """
-    reason_code user session protocol connection_id transaction_id mail_from mail_from_raw rcpt_to message_id message_from message_subject status_code enhanced_code
+    reason_code user session protocol connection_id transaction_id mail_from mail_from_raw rcpt_to message_id message_from message_subject
+status_code enhanced_code
 """
 WORK = ADDRESSES | frozenset(_WORK.split())
 FEW = 10

@@ -64,9 +64,7 @@ def written(numbers, anew=frozenset()):
 
 
 @settings(max_examples=50)
-@given(
-    compare=st.sampled_from(["bytes", "values"]), most_rows=st.sampled_from([10**6, 64]), received=sinned(), chunk=st.sampled_from([7, 50, 1000])
-)
+@given(compare=st.sampled_from(["bytes", "values"]), most_rows=st.sampled_from([10**6, 64]), received=sinned(), chunk=st.sampled_from([7, 50, 1000]))
 def test_exactly_the_sins_are_found(compare, most_rows, received, chunk) -> None:
     """Counts, order and distance are those of an oracle that compares every record with every other."""
     received = written(received)

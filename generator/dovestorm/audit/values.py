@@ -110,6 +110,7 @@ class _Values:
     wrap = Wrap.QUOTES
     integer = Op.INTEGER
     time = Op.INTEGER
+    rows = None
 
     def __init__(self, hostname: str, ignored: frozenset[str] | set[str]) -> None:
         self._hostname = hostname

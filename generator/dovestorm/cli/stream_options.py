@@ -28,7 +28,7 @@ def stream_options(prefix: str = "") -> Callable[[Command], Command]:
         prefix: Put before ``events`` and ``for``, where a command has options of these names already.
     """
     return _all(
-        click.option("--sections", metavar="LIST", help="Only events of these catalog sections, such as imap,http; by default all that the edition has."),
+        click.option("--sections", metavar="LIST", help="Only events of these catalog sections, such as imap,http; else of all."),
         click.option("--seed", type=int, default=0, show_default=True, help="Same scenario, edition and seed: same bytes."),
         click.option("--sessions", type=click.IntRange(min=0), help="Start so many sessions and let each end."),
         click.option(f"--{prefix}events", "stream_events", type=click.IntRange(min=0), help="Stop after so many events."),

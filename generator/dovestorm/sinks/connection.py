@@ -120,12 +120,18 @@ class Connection:
             OSError: It has closed, or the connection is lost.
             Stopped: ``abort`` was called.
         """
-        if self._poll is None or not self._poll.poll(0):
+        self._check()
+        sock = self._open_socket()
+        sock.settimeout(0)
+        try:
+            said = sock.recv(_CHUNK_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError):
             return b""
-        said = self.receive()
-        if said == b"":
+        finally:
+            sock.settimeout(TICK_S)
+        if not said:
             raise ConnectionResetError(errno.ECONNRESET, "closed by the other side")
-        return said or b""
+        return said
 
     def check_peer(self) -> None:
         """Throw away what the other side said; raise ``OSError`` when it has closed, before anything more is lost to it."""

@@ -17,7 +17,7 @@ __all__ = ["command"]
 @click.command("audit")
 @click.argument("received", metavar="RECEIVED...", nargs=-1, required=True)
 @click.option("--scenario", required=True, help="What was sent: a shipped scenario's name, or a file.")
-@click.option("--format", "format_name", type=Name(list(registry.FORMATS)), default="json", show_default=True, help="How events looked when sent.")
+@click.option("--format", "format_name", type=Name(registry.READABLE), default="json", show_default=True, help="How events looked when sent.")
 @click.option("--time-format", type=Name(["rfc3339", "unix"]), default="rfc3339", show_default=True, help="How times looked when sent.")
 @click.option("--dovecot", metavar="VERSION", help="The edition that was sent, instead of the scenario's own.")
 @stream_options()

@@ -26,6 +26,11 @@ _INTEGER = re.compile(r"-?\d{1,19}", re.ASCII)
 _UNIX = re.compile(r"\d{9,20}(\.\d+)?", re.ASCII)
 _UNITS = ((10**17, 1000, 1), (10**14, 1, 1), (10**11, 1, 1000))
 """From which whole number on a time counts nanoseconds, microseconds or milliseconds: divisor and factor to microseconds."""
+_USUAL = len("2026-03-02T09:00:00.369000Z")
+_REST = len("369000Z")
+_SECONDS = 4096
+_NONE: frozenset[str] = frozenset()
+_ENTRIES = (*HEAD, "fields")
 _EVENT = re.compile(rb'event(?:": ?"|:|[\xa1-\xbf]|\xd9.)([a-z0-9_]+)(?=[^a-z0-9_])')
 _MOMENT = rb'(?:": ?"?|:|\xbb|\xd9\x1b)([0-9][0-9T:.+Z-]{9,34})(?=[^0-9T:.+Z-])'
 _TIMES = {name: re.compile(name.encode() + _MOMENT) for name in ("start_time", "end_time")}
@@ -50,6 +55,7 @@ class Decoder:
         self._untyped = untyped
         self._precision = spelling.precision
         self._reader = TimeReader()
+        self._seconds: dict[str, int] = {}
 
     def decode(self, record: bytes) -> dict[str, Any]:
         """The event: what ``HEAD`` names, and its fields; times and moments as microseconds, so far as they can be read.
@@ -58,15 +64,13 @@ class Decoder:
             UnreadableError: The record holds no event.
         """
         found = self._read_wrapped(record) if self._field else self._decode(record)
-        event = {key: found[key] for key in HEAD if key in found}
-        for key in ("start_time", "end_time"):
+        event = {key: found[key] for key in _ENTRIES if key in found}
+        for key in _TIMES:
             if key in event:
                 event[key] = self._moment(event[key])
-        fields = found.get("fields")
+        fields = event.get("fields")
         if type(fields) is dict:
-            fields = self._mended(event.get("event"), fields)
-        if "fields" in found:
-            event["fields"] = fields
+            event["fields"] = self._mended(event.get("event"), fields)
         return event
 
     def unwrap(self, record: bytes) -> bytes:
@@ -101,7 +105,7 @@ class Decoder:
         return inner
 
     def _json(self, record: bytes) -> dict[str, Any]:
-        return _map(parse_json(inner_record(record)))
+        return _map(parse_json(record if record.startswith(b"{") else inner_record(record)))
 
     def _tab_text(self, record: bytes) -> dict[str, Any]:
         begin = max(record.find(_TAB_TEXT), 0)
@@ -126,16 +130,25 @@ class Decoder:
         if self._untyped:
             types = self._types.get(name, {})
             fields = {key: _integer(value) if types.get(key) == "integer" else value for key, value in fields.items()}
-        for key in self._moments.get(name, ()):
+        for key in self._moments.get(name, _NONE):
             if key in fields:
                 fields[key] = self._moment(fields[key])
         return fields
 
     def _moment(self, value: Any) -> Any:
         """Microseconds; what is no time stays what it is."""
+        if type(value) is str and self._precision == 1 and (base := self._seconds.get(value[:20])) is not None:
+            # The usual spelling, of a second that has been read before.
+            rest = value[20:]
+            if len(rest) == _REST and rest[-1] == "Z" and rest[:-1].isdecimal():
+                return base + int(rest[:-1])
         moment = value if type(value) is int and value < 0 else self._read(value)
         if moment is None:
             return value
+        if type(value) is str and len(value) == _USUAL and value[-1] == "Z":
+            if len(self._seconds) >= _SECONDS:
+                self._seconds.clear()
+            self._seconds[value[:20]] = moment // 1_000_000 * 1_000_000
         return moment if self._precision == 1 else moment // self._precision * self._precision
 
     def _read(self, value: Any) -> int | None:

@@ -116,7 +116,7 @@ class Events:
 
         The stream is simulated for it once more, whatever was made of it before.
         """
-        from dovestorm.labels import Collection
+        from dovestorm.labels.collecting import Collection
 
         return iter(Collection(self.stream))
 

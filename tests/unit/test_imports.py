@@ -18,6 +18,7 @@ NAMES = [
     "Events",
     "FormatError",
     "InputError",
+    "Label",
     "ScenarioError",
     "UsageError",
     "__version__",

@@ -14,7 +14,7 @@ from dovestorm.cli.units import DURATION, FACTOR, RATE, Name
 
 if TYPE_CHECKING:
     from dovestorm.delivery import Report
-    from dovestorm.labels import LabelFile
+    from dovestorm.labels.file import LabelFile
     from dovestorm.stream import Stream
 
 __all__ = ["command"]
@@ -84,7 +84,7 @@ def command(
 
 def _label_file(path: str, targets: tuple[str, ...], stream: Stream) -> LabelFile:
     """The file of labels, with its first line: a path that cannot be is told before anything is made."""
-    from dovestorm.labels import LabelFile
+    from dovestorm.labels.file import LabelFile
 
     taken = {"-" if url == "/dev/stdout" else url.removeprefix("file:") for url in targets or ("-",)}
     if path.replace("/dev/stdout", "-") in taken:

@@ -1,8 +1,10 @@
-"""Ground truth: which sessions of a stream belong to a behaviour that its scenario planted."""
+"""Ground truth: which sessions of a stream belong to a behaviour that its scenario planted.
+
+What costs imports, ``collecting`` and ``file``, is imported from there.
+"""
 
 from __future__ import annotations
 
-from dovestorm.labels.collecting import Collection, Label
-from dovestorm.labels.file import LabelFile
+from dovestorm.labels.label import Label
 
-__all__ = ["Collection", "Label", "LabelFile"]
+__all__ = ["Label"]

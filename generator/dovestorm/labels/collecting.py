@@ -7,13 +7,13 @@ seed, the labels are those of what was delivered, however many workers and windo
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dovestorm.batch import FIRST_FIELD
 from dovestorm.engine.emission import LABEL_EVENT
+from dovestorm.labels.label import Label
 from dovestorm.labels.spans import Spans
 
 if TYPE_CHECKING:
@@ -25,40 +25,7 @@ if TYPE_CHECKING:
     from dovestorm.engine.emission import Mark
     from dovestorm.stream import Stream
 
-__all__ = ["Collection", "Label"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label:
-    """One session that belongs to a planted behaviour. What no event of the session says is None.
-
-    Attributes:
-        session: The session id as its events carry it (or would, where the edition's events have no such field).
-        number: The session's number, from 0 in order of arrival; ``Event.session`` of the Python API.
-        user: Its user when it was labelled.
-        remote_ip: Its client's address then.
-        remote_port: Its client's port then.
-        first_us: Export time of its first event in the stream, microseconds since the epoch, UTC.
-        last_us: Export time of its last event in the stream, the same.
-        label: The label's name.
-        kind: Of the planted behaviour: attack, outage, storm ...
-        labelled_us: The moment from which on the label holds, microseconds since the epoch, UTC.
-        phase: The fault window that was open then, the first one written if there were several.
-        phase_us: How long that window had been open, microseconds.
-    """
-
-    session: str | None
-    number: int
-    user: str | None
-    remote_ip: str | None
-    remote_port: int | None
-    first_us: int
-    last_us: int
-    label: str
-    kind: str
-    labelled_us: int
-    phase: str | None
-    phase_us: int | None
+__all__ = ["Collection"]
 
 
 class Collection:

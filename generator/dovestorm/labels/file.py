@@ -18,7 +18,7 @@ from dovestorm.labels.collecting import Collection
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from dovestorm.labels.collecting import Label
+    from dovestorm.labels.label import Label
     from dovestorm.stream import Stream
 
 __all__ = ["LabelFile"]

@@ -55,6 +55,7 @@ class Auditor:
         time_format: See ``Stream.blocks``.
         ignore: Names of fields, or of entries of the head such as ``hostname``, that may differ.
         precision: Microseconds; times are compared in whole numbers of it.
+        rounded: Whether times that a collector wrote with less precision were rounded; otherwise they were cut off.
         field: The field in which a collector put the event.
         untyped: Whether integers may arrive as texts.
         compare: ``bytes`` or ``values``: what most records will be recognised by (the counts are the same); ``auto`` goes by the first records.
@@ -79,6 +80,7 @@ class Auditor:
         time_format: str = "rfc3339",
         ignore: tuple[str, ...] = (),
         precision: int = 1,
+        rounded: bool = False,
         field: str = "",
         untyped: bool = False,
         compare: str = "auto",
@@ -91,7 +93,7 @@ class Auditor:
         if compare not in COMPARISONS:
             raise UsageError(f"compare: '{compare}', must be one of {', '.join(COMPARISONS)}")
         self.format, self.compare, self.field = format, compare, field
-        self.spelling = Spelling(stream.layout, frozenset(ignore), precision)
+        self.spelling = Spelling(stream.layout, frozenset(ignore), precision, rounded)
         self.expectation = Expectation(stream, self.spelling, format_name=format, time_format=time_format)
         self.expectation.check()
         self.decoder = Decoder(format, self.spelling, field=field, untyped=untyped)

@@ -53,7 +53,7 @@ class Decoder:
         self._types = spelling.types()
         self._moments = spelling.moments()
         self._untyped = untyped
-        self._precision = spelling.precision
+        self._precision, self._half = spelling.precision, spelling.half
         self._reader = TimeReader()
         self._seconds: dict[str, int] = {}
 
@@ -149,7 +149,7 @@ class Decoder:
             if len(self._seconds) >= _SECONDS:
                 self._seconds.clear()
             self._seconds[value[:20]] = moment // 1_000_000 * 1_000_000
-        return moment if self._precision == 1 else moment // self._precision * self._precision
+        return moment if self._precision == 1 else (moment + self._half) // self._precision * self._precision
 
     def _read(self, value: Any) -> int | None:
         if type(value) is int:

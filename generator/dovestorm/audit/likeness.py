@@ -42,11 +42,11 @@ class Likeness:
 
     def expected(self, batch: Batch) -> NDArray[np.uint64]:
         """uint64[n, LEVELS]."""
-        precision = self._spelling.precision
+        precision, half = self._spelling.precision, self._spelling.half
         columns = {
             "event": self._by_kind[batch.kind],
-            "start_time": batch.values[batch.offset] // precision * precision,
-            "end_time": batch.end // precision * precision,
+            "start_time": (batch.values[batch.offset] + half) // precision * precision,
+            "end_time": (batch.end + half) // precision * precision,
         }
         keys = [_mixed(level, [columns[name] for name in names]) for level, names in enumerate(_PAIRS)]
         keys.append(self._expectation.by_values(batch, timeless=True)[0] | np.uint64(1))

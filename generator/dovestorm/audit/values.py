@@ -39,12 +39,19 @@ class Spelling:
     Attributes:
         layout: The stream's.
         ignored: Names of head entries and fields that are passed over.
-        precision: Microseconds; moments are cut down to a whole number of them.
+        precision: Microseconds; moments are compared in whole numbers of them.
+        rounded: Whether moments are rounded to these; otherwise they are cut down.
     """
 
     layout: Layout
     ignored: frozenset[str] = frozenset()
     precision: int = 1
+    rounded: bool = False
+
+    @property
+    def half(self) -> int:
+        """What is added to a moment before it is cut down."""
+        return self.precision // 2 if self.rounded else 0
 
     def moments(self) -> dict[str, frozenset[str]]:
         """By event, the names of the fields that hold a moment."""
@@ -70,7 +77,7 @@ class Spelling:
             values = values.copy()
             for place in self._moment_places(batch):
                 held = values[place]
-                values[place] = np.where(held == ABSENT, held, held // self.precision * self.precision)
+                values[place] = np.where(held == ABSENT, held, (held + self.half) // self.precision * self.precision)
         return Batch(layout, batch.kind, batch.offset, batch.session, values)
 
     def spell(self, event: dict[str, Any]) -> bytes:

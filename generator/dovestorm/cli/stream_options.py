@@ -45,6 +45,7 @@ def audit_options(command: Command) -> Command:
     options = _all(
         click.option("--ignore", metavar="FIELD", multiple=True, help="A field, or hostname, that may differ; may be given more than once."),
         click.option("--precision", type=Name(_PRECISIONS), default="us", show_default=True, help="Compare times in whole units of this."),
+        click.option("--rounded", is_flag=True, help="The collector rounded times to --precision, and did not cut them off."),
         click.option("--field", "wrapped", metavar="NAME", default="", help="The collector's JSON holds the event in this field, as text or map."),
         click.option("--untyped", is_flag=True, help="Integers may arrive as texts."),
         click.option(
@@ -89,6 +90,7 @@ def auditor_wanted(wanted: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "ignore": tuple(wanted["ignore"]),
         "precision": PRECISIONS[wanted["precision"]],
+        "rounded": wanted["rounded"],
         "field": wanted["wrapped"],
         "untyped": wanted["untyped"],
         "scratch": wanted["scratch"],

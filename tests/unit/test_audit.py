@@ -225,3 +225,14 @@ def test_the_command(tmp_path: Path) -> None:
     assert {name: told[name] for name in oracle(sent, sent)} == oracle(sent, sent[:-3])
     assert run("audit", *STREAM, str(tmp_path / "none")).returncode == 2
     assert run("audit", "--scenario", "imap-logn", "-").returncode == 2
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_what_was_made_beforehand_counts_once(anew) -> None:
+    """A live audit is ready before the first record comes; where that is one that was written anew, it begins again."""
+    with Auditor(stream(EVENTS), ahead=True) as auditor:
+        assert auditor.made == EVENTS
+        for record in records(EVENTS):
+            auditor.record(reencoded(record) if anew else record)
+        report = auditor.finish()
+    assert (report.clean, report.expected, report.compared) == (True, EVENTS, "values" if anew else "bytes")

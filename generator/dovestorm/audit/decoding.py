@@ -15,7 +15,7 @@ from dovestorm.validate.times import TimeReader
 if TYPE_CHECKING:
     from dovestorm.audit.values import Spelling
 
-__all__ = ["Decoder", "inner_record"]
+__all__ = ["Decoder", "inner_record", "moment_us"]
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -27,8 +27,7 @@ _UNIX = re.compile(r"\d{9,20}(\.\d+)?", re.ASCII)
 _UNITS = ((10**17, 1000, 1), (10**14, 1, 1), (10**11, 1, 1000))
 """From which whole number on a time counts nanoseconds, microseconds or milliseconds: divisor and factor to microseconds."""
 _USUAL = len("2026-03-02T09:00:00.369000Z")
-_REST = len("369000Z")
-_SECONDS = 4096
+_LATEST = 253402300800 * 10**6
 _NONE: frozenset[str] = frozenset()
 _ENTRIES = (*HEAD, "fields")
 _EVENT = re.compile(rb'event(?:": ?"|:|[\xa1-\xbf]|\xd9.)([a-z0-9_]+)(?=[^a-z0-9_])')
@@ -55,10 +54,9 @@ class Decoder:
         self._untyped = untyped
         self._precision, self._half = spelling.precision, spelling.half
         self._reader = TimeReader()
-        self._seconds: dict[str, int] = {}
 
     def decode(self, record: bytes) -> dict[str, Any]:
-        """The event: what ``HEAD`` names, and its fields; times and moments as microseconds, so far as they can be read.
+        """The event: what ``HEAD`` names, and its fields; times and moments spelled as the exporter does, so far as they can be read.
 
         Raises:
             UnreadableError: The record holds no event.
@@ -121,7 +119,7 @@ class Decoder:
         return _map(found)
 
     def _mended(self, name: Any, fields: dict[str, Any]) -> dict[str, Any]:
-        """Fields with moments as microseconds, and with whole numbers as integers however they were written."""
+        """Fields with moments spelled as the exporter does, and with whole numbers as integers however they were written."""
         if float in map(type, fields.values()):
             fields = {
                 key: int(value) if type(value) is float and value.is_integer() and abs(value) < 2**53 else value for key, value in fields.items()
@@ -136,20 +134,13 @@ class Decoder:
         return fields
 
     def _moment(self, value: Any) -> Any:
-        """Microseconds; what is no time stays what it is."""
-        if type(value) is str and self._precision == 1 and (base := self._seconds.get(value[:20])) is not None:
-            # The usual spelling, of a second that has been read before.
-            rest = value[20:]
-            if len(rest) == _REST and rest[-1] == "Z" and rest[:-1].isdecimal():
-                return base + int(rest[:-1])
-        moment = value if type(value) is int and value < 0 else self._read(value)
-        if moment is None:
+        """Spelled as the exporter does; what is no time stays what it is."""
+        if type(value) is str and self._precision == 1 and len(value) == _USUAL and value[-1] == "Z" and value[10] == "T":
             return value
-        if type(value) is str and len(value) == _USUAL and value[-1] == "Z":
-            if len(self._seconds) >= _SECONDS:
-                self._seconds.clear()
-            self._seconds[value[:20]] = moment // 1_000_000 * 1_000_000
-        return moment if self._precision == 1 else (moment + self._half) // self._precision * self._precision
+        moment = None if type(value) is int and value < 0 else self._read(value)
+        if moment is None or not 0 <= moment < _LATEST:
+            return value
+        return _spelled((moment + self._half) // self._precision * self._precision)
 
     def _read(self, value: Any) -> int | None:
         if type(value) is int:
@@ -166,6 +157,11 @@ class Decoder:
         return moment
 
 
+def moment_us(value: Any) -> int | None:
+    """Microseconds since the epoch of a time that was read; None for what is none."""
+    return TimeReader().read(value) if type(value) is str else None
+
+
 def inner_record(record: bytes) -> bytes:
     """The record from its first brace on: what stands before it is a collector's, such as a syslog header."""
     begin = 0 if record.startswith(b"{") else record.find(b"{")
@@ -176,6 +172,10 @@ def _map(found: Any) -> dict[str, Any]:
     if type(found) is not dict:
         raise UnreadableError(f"no map but {type(found).__name__}")
     return found
+
+
+def _spelled(moment: int) -> str:
+    return f"{(_EPOCH + moment * _MICROSECOND).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def _integer(value: Any) -> Any:

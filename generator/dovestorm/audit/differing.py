@@ -9,22 +9,17 @@ import orjson
 __all__ = ["differences", "shortened"]
 
 _WIDTH = 240
-_TIMES = ("start_time", "end_time")
 
 
-def differences(expected: bytes, received: bytes, *, precision: int = 1) -> dict[str, tuple[Any, Any]]:
+def differences(expected: bytes, received: bytes) -> dict[str, tuple[Any, Any]]:
     """By name, what was sent and what came; None stands for a field that lacks.
 
     Args:
         expected: An event's spelling.
         received: Another's.
-        precision: Microseconds; where it is more than 1, times that differ by one such unit are the same, as when they were rounded up.
     """
     sent, came = orjson.loads(expected), orjson.loads(received)
     found = {name: (sent.get(name), came.get(name)) for name in {**sent, **came} if name != "fields" and sent.get(name) != came.get(name)}
-    for name in _TIMES:
-        if precision > 1 and name in found and all(type(value) is int for value in found[name]) and abs(found[name][0] - found[name][1]) <= precision:
-            del found[name]
     ours, theirs = sent.get("fields"), came.get("fields")
     if not (isinstance(ours, dict) and isinstance(theirs, dict)):
         return found if ours == theirs else {**found, "fields": (ours, theirs)}

@@ -111,7 +111,7 @@ class Found:
             self._count(_BROKEN)
             return str(error)
         spelling = self.auditor.spelling
-        differing = differences(sent, spelling.spell(event), precision=spelling.precision)
+        differing = differences(sent, spelling.spell(event))
         for name in differing:
             self._count(name)
         return ", ".join(f"{name} {_said(before)} became {_said(after)}" for name, (before, after) in differing.items()) or None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PLACE_BITS", "Leftovers"]
 
-PLACE_BITS = 21
+PLACE_BITS = 17
 """Altered events are kept in bins of so many places of the stream."""
 
 _EXPECTED = [("key", "<u8"), ("more", "<u8"), ("alike", "<u8", (LEVELS,)), ("at", "<i8"), ("delivered", "?")]

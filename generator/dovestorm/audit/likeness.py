@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dovestorm.audit.decoding import moment_us
 from dovestorm.hashing import GAMMA, mix, mix_array
 from dovestorm.kernel import fingerprinting
 
@@ -57,10 +58,13 @@ class Likeness:
     def received(self, events: Sequence[dict[str, Any]]) -> NDArray[np.uint64]:
         """uint64[n, LEVELS]; events as ``decoding`` gives them, or what could be salvaged of them."""
         keys = np.zeros((len(events), LEVELS), np.uint64)
-        rows = [(self._numbers.get(_text(event.get("event")), -1), event.get("start_time"), event.get("end_time")) for event in events]
+        rows = [
+            (self._numbers.get(_text(event.get("event")), -1), moment_us(event.get("start_time")), moment_us(event.get("end_time")))
+            for event in events
+        ]
         for level, names in enumerate(_PAIRS):
             chosen = [("event", "start_time", "end_time").index(name) for name in names]
-            told = [number for number, row in enumerate(rows) if all(_is_told(row[place]) for place in chosen)]
+            told = [number for number, row in enumerate(rows) if all(row[place] is not None for place in chosen)]
             columns = [np.array([rows[number][place] for number in told], np.int64) for place in chosen]
             keys[told, level] = _mixed(level, columns)
         whole = [number for number, event in enumerate(events) if "fields" in event]
@@ -86,10 +90,6 @@ def _mixed(level: int, columns: Sequence[NDArray[np.int64]]) -> NDArray[np.uint6
     for column in columns:
         key = mix_array(key * np.uint64(GAMMA) + column.astype(np.uint64))
     return key | np.uint64(1)
-
-
-def _is_told(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**62
 
 
 def _text(value: Any) -> str:

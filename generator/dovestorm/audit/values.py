@@ -1,7 +1,7 @@
 """What an event says, apart from how it is written: one spelling for each event, of which both sides can take fingerprints.
 
 The expected side is rendered in this spelling by the kernel, from the columns. The received side is decoded and written anew. The spelling is
-JSON with sorted keys and no blanks; moments are microseconds since the epoch.
+JSON with sorted keys and no blanks; moments look as Dovecot's exporter writes them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Spelling:
         return Batch(layout, batch.kind, batch.offset, batch.session, values)
 
     def spell(self, event: dict[str, Any]) -> bytes:
-        """The spelling of an event whose moments are whole numbers already, as ``decoding`` gives it."""
+        """The spelling of an event whose moments are spelled already, as ``decoding`` gives it."""
         if self.ignored:
             event = {key: value for key, value in event.items() if key not in self.ignored}
             fields = event.get("fields")
@@ -97,7 +97,7 @@ class Spelling:
 
     def _kind(self, kind: RecordKind) -> RecordKind:
         slots = sorted((slot for slot in kind.fields if slot.name not in self.ignored), key=lambda slot: utf8(slot.name))
-        return replace(kind, fields=tuple(map(_with_integers, slots)))
+        return replace(kind, fields=tuple(slots))
 
     def _moment_places(self, batch: Batch) -> Iterable[Any]:
         yield batch.offset
@@ -116,7 +116,7 @@ class _Values:
     terminator = 0
     wrap = Wrap.QUOTES
     integer = Op.INTEGER
-    time = Op.INTEGER
+    time = Op.RFC3339
     rows = None
 
     def __init__(self, hostname: str, ignored: frozenset[str] | set[str]) -> None:
@@ -149,7 +149,7 @@ class _Values:
             elif key == "fields":
                 self._fields(kind, draft)
             else:
-                draft.piece(Op.INTEGER, 1 if key == "end_time" else 0, 0, -1, 0)
+                draft.time(1 if key == "end_time" else 0)
         draft.literal(b"}" if comma == b"," else b"{}")
 
     def _fields(self, kind: RecordKind, draft: Draft) -> None:
@@ -162,13 +162,6 @@ class _Values:
                 draft.literal(b":")
                 draft.value(slot)
         draft.literal(b"}")
-
-
-def _with_integers(slot: FieldSlot) -> FieldSlot:
-    source = slot.source
-    if isinstance(source, Column) and source.encoding is Encoding.TIMESTAMP:
-        return replace(slot, source=replace(source, encoding=Encoding.INTEGER))
-    return slot
 
 
 def _by_event(layout: Layout, wanted: Any) -> dict[str, frozenset[str]]:

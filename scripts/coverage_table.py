@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Write docs/coverage.md anew: which shipped scenario has which event and field of the 2.3.6 list. ``python scripts/coverage_table.py``.
+"""Write docs/coverage.md anew: which shipped scenario has which event and field of the 2.3.6 list, and what a real server's edition adds.
+
+``python scripts/coverage_table.py``.
 
 What a scenario has is counted in a stream that is generated over its whole duration, so that all of its phases are there, with a lower arrival rate.
 """
@@ -17,9 +19,13 @@ from dovestorm.api import generate
 from dovestorm.engine.phases import Phases
 
 EDITION = "2.3.6"
+REAL = "2.3.19"
+"""An edition of a real server, of which the page tells the events that the list lacks."""
 SESSIONS = {"admin": 1500, "migration": 25}
+FEW = {"admin": 300, "migration": 10}
 """About so many sessions of a scenario are looked at, where it is not ``USUAL``: more where they are short, fewer where they are long."""
 USUAL = 250
+USUAL_FEW = 80
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "coverage.md"
 ALWAYS, SOMETIMES, NEVER = "●", "○", ""
 _INTRO = """\
@@ -57,10 +63,10 @@ def thin(name: str, sessions: int | None = None, *, dovecot: str = EDITION) -> f
     return min(1.0, (sessions or SESSIONS.get(name, USUAL)) / (found.arrivals.rate * lasting / 1e6))
 
 
-def seen(name: str, *, seed: int = 0) -> Seen:
+def seen(name: str, *, seed: int = 0, dovecot: str = EDITION, sessions: int | None = None) -> Seen:
     """Generate a scenario's stream and count what it holds."""
     counts = Seen()
-    for line in generate(name, dovecot=EDITION, seed=seed, rate=thin(name)).bytes().splitlines():
+    for line in generate(name, dovecot=dovecot, seed=seed, rate=thin(name, sessions, dovecot=dovecot)).bytes().splitlines():
         record = json.loads(line)
         counts.events[record["event"]] += 1
         counts.fields.update((record["event"], one) for one in record["fields"])
@@ -72,7 +78,12 @@ def everything() -> dict[str, Seen]:
     return {name: seen(name) for name, _ in scenario.shipped()}
 
 
-def page(found: dict[str, Seen]) -> str:
+def beyond() -> dict[str, Seen]:
+    """What each shipped scenario holds when it is generated for a real server's edition, by name."""
+    return {name: seen(name, dovecot=REAL, sessions=FEW.get(name, USUAL_FEW)) for name, _ in scenario.shipped()}
+
+
+def page(found: dict[str, Seen], real: dict[str, Seen]) -> str:
     """The whole page."""
     edition = catalog.load(EDITION)
     names = list(found)
@@ -87,6 +98,13 @@ def page(found: dict[str, Seen]) -> str:
             continue
         parts += _head("field", having)
         parts += [_row(f"`{spec.name}`", [found[name].mark(event.name, spec.name) for name in having]) for spec in event.fields.values()]
+    parts += [
+        f"\n## Beyond the list\n\nWhat the scenarios have besides with `--dovecot {REAL}`: the events of a real server that the list does not know.\n"
+    ]
+    parts += _head("event", names)
+    for event in catalog.load(REAL).events.values():
+        if event.canonical not in edition.by_canonical and any(one.events[event.name] for one in real.values()):
+            parts.append(_row(f"`{event.name}`", [ALWAYS if real[name].events[event.name] else NEVER for name in names]))
     return "\n".join(parts) + "\n"
 
 
@@ -99,4 +117,4 @@ def _row(first: str, cells: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(everything()), encoding="utf-8")
+    PAGE.write_text(page(everything(), beyond()), encoding="utf-8")

@@ -5,17 +5,44 @@ A *kind* is an event as one process emits it, and where one event says many thin
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Shape", "by_session", "common_pairs", "durations", "kind", "misfits", "service", "shapes", "transitions"]
+__all__ = [
+    "RECORDED",
+    "Shape",
+    "by_session",
+    "common_pairs",
+    "connection",
+    "durations",
+    "kind",
+    "misfits",
+    "recordings",
+    "service",
+    "shapes",
+    "transitions",
+    "usual_steps",
+]
 
+RECORDED = "2.3.19"
+_CAPTURES = Path(__file__).resolve().parents[2] / "seeds" / "captures"
 _TELLING = ("cmd_name", "tagged_reply_state", "result", "success", "mode")
+
+
+@cache
+def recordings() -> list[list[dict[str, Any]]]:
+    """What a real server of the edition ``RECORDED`` said, by recording."""
+    lines = (gzip.decompress(path.read_bytes()).splitlines() for path in sorted(_CAPTURES.glob("*.jsonl.gz")))
+    return [[json.loads(line) for line in recording] for recording in lines]
 
 
 def service(event: dict[str, Any]) -> str:
@@ -63,7 +90,14 @@ def shapes(events: Iterable[dict[str, Any]]) -> dict[str, Shape]:
 
 
 def misfits(real: dict[str, Shape], made: dict[str, Shape]) -> list[str]:
-    """What the made events have that the real ones never have, one line each; empty is what it should be."""
+    """What the made events have that the real ones never have, one line each; empty is what it should be.
+
+    Of two fields each order counts that a process has given them in that event, whatever it told: a real one moves the fields of a command
+    forward once an event inside it has told them already.
+    """
+    orders: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    for name, shape in real.items():
+        orders[name.partition(" ")[0]] |= shape.before
     lines = []
     for name, shape in made.items():
         if (truth := real.get(name)) is None:
@@ -72,16 +106,22 @@ def misfits(real: dict[str, Shape], made: dict[str, Shape]) -> list[str]:
         lines += [f"{name}: field {one} does not occur" for one in shape.fields.keys() - truth.fields.keys()]
         lines += [f"{name}: field {one} is never missing" for one in truth.always - shape.always]
         lines += [f"{name}: {one} is no {type_}" for one, type_ in shape.types - truth.types if one in truth.fields]
-        lines += [f"{name}: {one} stands before {other}" for one, other in shape.before - truth.before if (other, one) in truth.before]
+        before = orders[name.partition(" ")[0]]
+        lines += [f"{name}: {one} stands before {other}" for one, other in shape.before - before if (other, one) in before]
         lines += [f"{name}: categories {sorted(one)} do not occur" for one in shape.categories - truth.categories]
     return lines
+
+
+def connection(event: dict[str, Any]) -> str:
+    """The session that the event names, without what an LMTP server appends for a transaction or a recipient; empty if it names none."""
+    return str(event["fields"].get("session", "")).partition(":")[0]
 
 
 def by_session(events: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     """The events that name a session, apart by session."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for event in events:
-        if session := event["fields"].get("session"):
+        if session := connection(event):
             found[session].append(event)
     return list(found.values())
 
@@ -95,6 +135,13 @@ def transitions(sessions: Iterable[Sequence[dict[str, Any]]], *, name: Callable[
             lines[service(event)].append(name(event))
         found |= {pair for names in lines.values() for pair in pairwise(["<", *names, ">"])}
     return found
+
+
+def usual_steps(sessions: Sequence[Sequence[dict[str, Any]]], *, share: float, name: Callable[[dict[str, Any]], str] = kind) -> set[tuple[str, str]]:
+    """The steps of ``transitions`` that at least this share of those sessions have in which both of a step's events occur."""
+    having: Counter[tuple[str, str]] = Counter(step for session in sessions for step in transitions([session], name=name))
+    names = [{"<", ">", *map(name, session)} for session in sessions]
+    return {step for step, count in having.items() if count >= share * sum(set(step) <= found for found in names)}
 
 
 def common_pairs(sessions: Sequence[Sequence[dict[str, Any]]], *, share: float) -> set[tuple[str, str]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from real_dovecot import RealDovecot
 
-__all__ = ["LMTP_VISITS", "POP3_VISITS", "Lmtp", "deliver"]
+__all__ = ["LMTP_VISITS", "POP3_VISITS", "Lmtp", "deliver", "deliver_once"]
 
 _TIMEOUT_S = 60
 
@@ -89,6 +89,12 @@ def deliver(server: RealDovecot) -> None:
     """One message for everybody over LMTP."""
     with Lmtp(server) as client:
         client.send_message_to(*USERS)
+
+
+def deliver_once(server: RealDovecot) -> None:
+    """One message for one user, as most are."""
+    with Lmtp(server) as client:
+        client.send_message_to(next_user())
 
 
 def deliver_twice(server: RealDovecot) -> None:

@@ -35,9 +35,11 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.real_server, pytest.mark.slow]
 
 LOOPBACK = str(Path(__file__).with_name("loopback.yaml"))
-# What the scenarios tell of; mailboxes, mails and the like are switched on by sections of their own.
+POST = str(Path(__file__).with_name("loopback-post.yaml"))
+# What happens whenever a client does the same. Around it lie the events of mailboxes, mails and caches, which depend on what was there before.
 SECTIONS = {"authentication-client", "authentication-server", "connection", "dns", "http", "imap", "sql"}
 SESSIONS = 60
+BUSY = {"duration-fits", "imap-times"}
 LIKE_LOOPBACK: tuple[Visit, ...] = (
     mail_clients.browse,
     mail_clients.browse,
@@ -46,6 +48,14 @@ LIKE_LOOPBACK: tuple[Visit, ...] = (
     mail_clients.give_up,
     mail_clients.log_in_by_login,
     mail_clients.lose_connection,
+)
+LIKE_POST: tuple[Visit, ...] = (
+    post_clients.deliver_once,
+    post_clients.deliver_twice,
+    post_clients.deliver_to_nobody,
+    post_clients.lose_delivery,
+    post_clients.deliver_once,
+    *post_clients.POP3_VISITS,
 )
 
 SQL = """driver = sqlite
@@ -174,8 +184,8 @@ def plain(require_program: Callable[[str], str]) -> Recording:
     with _watched(require_program) as watch:
         server = watch.server
         watch.visit(post_clients.deliver)
-        alone: dict[str, list[list[Event]]] = {"imap-login": [], LOOPBACK: []}
-        for scenario, visits in (("imap-login", (mail_clients.clean_session,) * 8), (LOOPBACK, LIKE_LOOPBACK)):
+        alone: dict[str, list[list[Event]]] = {"imap-login": [], LOOPBACK: [], POST: []}
+        for scenario, visits in (("imap-login", (mail_clients.clean_session,) * 8), (LOOPBACK, LIKE_LOOPBACK), (POST, LIKE_POST)):
             for visit in visits:
                 before = len(server.logged())
                 watch.visit(visit)
@@ -245,17 +255,37 @@ def recording(request: pytest.FixtureRequest) -> Recording:
     return request.getfixturevalue(request.param)
 
 
-def validate(records: Sequence[bytes], folder: Path, edition: str, *options: str) -> subprocess.CompletedProcess[str]:
+def validate(records: Sequence[bytes], folder: Path, edition: str, *options: str) -> dict[str, Any]:
+    """The validator's report."""
     path = folder / "events.json"
     path.write_bytes(b"".join(record + b"\n" for record in records))
-    command = [sys.executable, "-m", "dovestorm", "validate", "--dovecot", edition, *options, str(path)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-m", "dovestorm", "validate", "--dovecot", edition, "--json", *options, str(path)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert run.returncode in {0, 1}, run.stderr
+    return json.loads(run.stdout)
+
+
+def faults(report: dict[str, Any]) -> list[Any]:
+    """What is wrong, but for a few times: on a busy machine the clock that the stats process keeps may be late by more than we allow."""
+    late = [fault for fault in report["faults"] if fault["rule"] in BUSY and fault["count"] <= report["events"] // 50]
+    return [fault for fault in report["faults"] if fault not in late]
 
 
 def told(events: Iterable[Event], edition: str) -> list[Event]:
-    """The events that scenarios tell of."""
+    """The events that happen whenever a client does the same."""
     sections = {event.name: event.section for event in catalog.load(edition).by_canonical.values()}
     return [event for event in events if sections.get(event["event"]) in SECTIONS]
+
+
+def around(events: Iterable[Event], edition: str) -> list[Event]:
+    """The others: of mailboxes, mails, caches, transactions, scripts."""
+    sections = {event.name: event.section for event in catalog.load(edition).by_canonical.values()}
+    return [event for event in events if sections.get(event["event"]) not in SECTIONS]
+
+
+def recorded(edition: str) -> list[list[Event]]:
+    """What the same server said in situations that nobody drives it into here: by recording, if they are of this edition."""
+    return likeness.recordings() if edition == likeness.RECORDED else []
 
 
 def generated(scenario: str, edition: str, *, sessions: int = SESSIONS) -> list[list[Event]]:
@@ -269,33 +299,37 @@ def test_http_post_brings_every_event(recording: Recording) -> None:
     assert sorted(map(_as_logged, recording.posted)) == sorted(map(_as_logged, recording.logged))
 
 
-# The catalog has not all sections of this edition yet: mailbox, mail and SMTP events are passed over until it has.
-NOT_KNOWN_YET = "--ignore-unknown-events"
-
-
 def test_every_event_of_a_real_server_is_valid(recording: Recording, tmp_path: Path) -> None:
-    run = validate(recording.ordered, tmp_path, recording.edition, NOT_KNOWN_YET)
-    assert run.returncode == 0, run.stdout
+    assert faults(validate(recording.ordered, tmp_path, recording.edition)) == []
 
 
 def test_every_event_is_valid_in_the_order_of_http_post(recording: Recording, tmp_path: Path) -> None:
     """Which swaps the events of a burst, so that there is no order to hold them to."""
-    run = validate(recording.posted, tmp_path, recording.edition, NOT_KNOWN_YET, "--unordered")
-    assert run.returncode == 0, run.stdout
+    assert faults(validate(recording.posted, tmp_path, recording.edition, "--unordered")) == []
 
 
 @pytest.mark.parametrize("scenario", ["imap-login", "working-day", "password-spray", LOOPBACK])
 def test_generated_events_look_real(scenario: str, plain: Recording, chained: Recording) -> None:
     """Fields, their order and types, categories: nothing that no real event of that kind has, nothing left out that each has."""
     real = likeness.shapes(json.loads(record) for record in plain.posted + chained.posted)
-    made = likeness.shapes(event for session in generated(scenario, plain.edition) for event in session)
+    made = likeness.shapes(event for session in generated(scenario, plain.edition) for event in told(session, plain.edition))
+    assert likeness.misfits(real, made) == []
+
+
+@pytest.mark.parametrize("scenario", ["imap-login", "working-day", "webmail", "pop3", "lmtp-delivery", LOOPBACK, POST])
+def test_what_goes_on_around_commands_looks_real(scenario: str, plain: Recording, chained: Recording) -> None:
+    """The same of mailboxes, mails, caches, deliveries and the like."""
+    live = [json.loads(record) for record in plain.posted + chained.posted]
+    real = likeness.shapes(event for recording in (live, *recorded(plain.edition)) for event in recording)
+    made = likeness.shapes(event for session in generated(scenario, plain.edition) for event in around(session, plain.edition))
+    assert made
     assert likeness.misfits(real, made) == []
 
 
 @pytest.mark.parametrize("scenario", ["imap-login", LOOPBACK])
 def test_the_matching_scenario_has_every_kind_of_event(scenario: str, plain: Recording) -> None:
     real = likeness.shapes(event for session in plain.alone[scenario] for event in told(session, plain.edition))
-    made = likeness.shapes(event for session in generated(scenario, plain.edition) for event in session)
+    made = likeness.shapes(event for session in generated(scenario, plain.edition) for event in told(session, plain.edition))
     assert set(made) == set(real)
 
 
@@ -303,16 +337,25 @@ def test_the_matching_scenario_has_every_kind_of_event(scenario: str, plain: Rec
 def test_generated_sessions_run_as_real_ones(scenario: str, plain: Recording) -> None:
     """Within each process every step from event to event occurs in both; across processes, where arrival varies, the common ones."""
     real = [told(session, plain.edition) for session in plain.alone[scenario]]
-    made = generated(scenario, plain.edition)
+    made = [told(session, plain.edition) for session in generated(scenario, plain.edition)]
     assert likeness.transitions(made) == likeness.transitions(real)
     across = likeness.common_pairs(real, share=0.9)
     assert across <= likeness.common_pairs(made, share=0.3)
 
 
-@pytest.mark.parametrize("scenario", ["working-day", "password-spray"])
+@pytest.mark.parametrize("scenario", ["imap-login", LOOPBACK, POST])
+def test_common_steps_of_real_visits_are_made(scenario: str, plain: Recording) -> None:
+    """What most visits have of steps within a process, what goes on around their commands included."""
+    usual = likeness.usual_steps(plain.alone[scenario], share=0.6, name=_plain_name)
+    assert len(usual) > 15
+    assert usual - likeness.transitions(generated(scenario, plain.edition), name=_plain_name) == set()
+
+
+@pytest.mark.parametrize("scenario", ["working-day", "password-spray", "webmail", "pop3", "lmtp-delivery", LOOPBACK, POST])
 def test_no_step_is_made_up(scenario: str, plain: Recording, chained: Recording) -> None:
     """From event to event, whatever the commands are, since people go about them in more ways than these visits do."""
-    real = [session for recording in (plain, chained) for session in likeness.by_session(told(map(json.loads, recording.logged), recording.edition))]
+    live = ([json.loads(record) for record in recording.logged] for recording in (plain, chained))
+    real = [session for recording in (*live, *recorded(plain.edition)) for session in likeness.by_session(recording)]
     made = [session for whole in generated(scenario, plain.edition) for session in likeness.by_session(whole)]
     steps = likeness.transitions(made, name=_plain_name)
     assert steps - likeness.transitions(real, name=_plain_name) == set()
@@ -322,11 +365,16 @@ def _plain_name(event: Event) -> str:
     return str(event["event"])
 
 
-@pytest.mark.parametrize("scenario", ["imap-login", LOOPBACK])
+@pytest.mark.parametrize("scenario", ["imap-login", LOOPBACK, POST])
 def test_durations_are_of_the_same_order(scenario: str, plain: Recording) -> None:
-    """The median that we generate lies within what was measured here, give or take a factor of ten."""
-    real = likeness.durations(event for session in plain.alone[scenario] for event in session)
+    """The median that we generate lies within what was measured here, give or take a factor of ten. How long users stay is up to them."""
+    quick = (around(recording, plain.edition) for recording in recorded(plain.edition))
+    real = likeness.durations(event for session in (*plain.alone[scenario], *quick) for event in session)
     made = likeness.durations(event for session in generated(scenario, plain.edition) for event in session)
     medians = {name: values[len(values) // 2] for name, values in made.items() if name in real}
-    outside = {name: (median, real[name]) for name, median in medians.items() if not real[name][0] / 10 <= median <= real[name][-1] * 10}
+    outside = {
+        name: (median, real[name])
+        for name, median in medians.items()
+        if "session" not in name and not real[name][0] / 10 <= median <= real[name][-1] * 10
+    }
     assert outside == {}

@@ -548,6 +548,7 @@ ELSEWHERE = {
     "too-long",
     "duplicate-key",
     "dns-cached",
+    "escape-case",
     "smtp-pairs",
     "delivery-pairs",
     "operation-pairs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,8 @@ class Emission:
             return Constant("".join(str(piece) for piece in pieces))
         if spec.type == "timestamp" and val.kind is Kind.INTEGER and val.constant:
             val = Val(Kind.TIMESTAMP, val.columns)
+        if spec.type == "integer":
+            val = self._number_of(val)
         self._check(event, spec, val)
         if val.constant and not val.optional and val.kind in {Kind.INTEGER, Kind.TEXT, Kind.LIST} and len(val.columns) == 1:
             return self._constant(spec, val)
@@ -103,6 +106,15 @@ class Emission:
         if spec.type == "string" and val.kind is Kind.INTEGER and not val.optional:
             return Composition((Hole(index, Encoding.INTEGER),))
         return Column(index, val.kind.encoding, optional=val.optional)
+
+    def _number_of(self, val: Val) -> Val:
+        """A number that was read as a text, because the field is one in other events of the release (ports before 2.3.9)."""
+        if val.kind is not Kind.TEXT or not val.constant or len(val.columns) != 1:
+            return val
+        operand = val.columns[0]
+        assert isinstance(operand, Const)
+        text = str(self.texts.items[operand.value])
+        return Val(Kind.INTEGER, (Const(int(text)),)) if re.fullmatch("[0-9]{1,18}", text) else val
 
     def _constant(self, spec: Field, val: Val) -> Constant:
         operand = val.columns[0]

@@ -287,12 +287,13 @@ class FlowCompiler:
             raise fault_at(at, f"categories ({given}) must be one list, the same for every session")
         names = tuple(self.emission.texts.items[column.value])
         known = [event.known_categories for name in events if name is not None and (event := self.emission.event(name)) is not None]
-        for name in names if known else ():
+        wire = tuple(found for name in names if (found := self.emission.edition.category(name)) is not None)
+        for name in wire if known else ():
             if not any(name in categories for categories in known):
                 raise fault_at(
                     at, f"unknown category '{name}' of {' and '.join(filter(None, events))}{nearest(name, sorted(frozenset().union(*known)))}"
                 )
-        return names
+        return wire
 
     def _keep_clock(self) -> Var:
         return self._hidden(Val(Kind.TIMESTAMP, (self._builder.read(CLOCK),)))

@@ -157,7 +157,9 @@ class Steps:
         known = None if self.frame.dropped else self.reading.vocabulary.categories(*events)
         names = []
         for item in self.reading.listing(node, what="categories"):
-            name = self.reading.text(item, what="a category")
+            name = self.reading.vocabulary.edition.category(self.reading.text(item, what="a category"))
+            if name is None:
+                continue
             if known is not None and name not in known:
                 told = " and ".join(event for event in events if event)
                 self.fault(item.at, f"unknown category '{name}' of {told}{self.reading.hint(name, sorted(known), most=20)}")

@@ -49,6 +49,12 @@ _ALL = (
         "reading",
         "A record has exactly event, hostname, start_time, end_time, categories, fields, in this order, of the right types.",
     ),
+    _rule(
+        "escape-case",
+        "reading",
+        "JSON escapes have lower case digits before 2.4, upper case ones since. What was decoded on its way may differ, so this is a note.",
+        severity=_NOTE,
+    ),
     _rule("timestamp", "time", "Times are RFC 3339 in UTC with six digits and Z, or unix seconds with six digits."),
     _rule("time-format", "time", "All times of a stream are written in the same way, RFC 3339 or unix."),
     _rule("end-time-order", "time", "end_time never decreases in the stream (switched off by --unordered)."),

@@ -39,6 +39,9 @@ class Session:
         mailbox_user: Who gives mailbox commands.
         logged_out: Position of the answered LOGOUT, 0 before.
         commanded: end_time of the latest mailbox command, -1 before.
+        ended: end_time of the mail session's end, -1 before and again when it is woken from hibernation.
+        first_work: Start, position and event of the first thing that the mail process did.
+        number: The id of its latest authentication request, -1 before.
         seen: end_time of the latest event.
     """
 
@@ -48,10 +51,13 @@ class Session:
         "authenticated",
         "commanded",
         "decided",
+        "ended",
         "failed",
+        "first_work",
         "logged_out",
         "lookups",
         "mailbox_user",
+        "number",
         "passed",
         "request",
         "requests",
@@ -75,6 +81,9 @@ class Session:
         self.mailbox_user: str | None = None
         self.logged_out = 0
         self.commanded = -1
+        self.ended = -1
+        self.first_work: tuple[int, int, str] | None = None
+        self.number = -1
         self.seen = -1
 
 

@@ -103,6 +103,7 @@ _ALL = (
         "a session, which the connect never does: recordings sampled by session part the two.",
         14,
     ),
+    _rule("connection-counters", "sequence", "A connection's byte counters never go down between connect and disconnect.", 14, 15),
     _rule(
         "connection-endpoint",
         "sequence",

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from dovestorm.catalog.model import Edition
     from dovestorm.validate.sequences.stream import Stream
 
-__all__ = ["Pairs"]
+__all__ = ["Key", "Pairs"]
 
 _LIMIT = 250_000
 _KEYS = 4
 
 Key = tuple[int, str, Any, Any, Any, Any]
+"""What tells an operation: start_time, service and key fields."""
 
 
 class Pairs:

@@ -55,7 +55,7 @@ _ALL = (
         "JSON escapes have lower case digits before 2.4, upper case ones since. What was decoded on its way may differ, so this is a note.",
         severity=_NOTE,
     ),
-    _rule("timestamp", "time", "Times are RFC 3339 in UTC with six digits and Z, or unix seconds with six digits."),
+    _rule("timestamp", "time", "Times are RFC 3339 in UTC with six digits and Z, or unix seconds with six digits.", 30),
     _rule("time-format", "time", "All times of a stream are written in the same way, RFC 3339 or unix."),
     _rule("end-time-order", "time", "end_time never decreases in the stream (switched off by --unordered)."),
     _rule(
@@ -69,7 +69,7 @@ _ALL = (
     _rule("unknown-field", "catalog", "The edition's catalog gives the event this field."),
     _rule("missing-field", "catalog", "A field that every such event has is there."),
     _rule("field-type", "catalog", "A value has the field's type; no booleans, fractions or nulls."),
-    _rule("field-range", "catalog", "Integers fit 64 bits; ports lie in 1 to 65535; counters and durations are not negative.", 30),
+    _rule("field-range", "catalog", "Integers fit 64 bits; ports lie in 1 to 65535; counters and durations are not negative.", 1, 14, 15, 30),
     _rule("closed-set", "catalog", "The value of a field with a closed set of values is one of them."),
     _rule("field-order", "catalog", "Fields come in the catalog's order. Real servers vary, so this is a note.", severity=_NOTE),
     _rule("categories", "catalog", "The categories are the event's, as a set."),
@@ -103,7 +103,6 @@ _ALL = (
         "a session, which the connect never does: recordings sampled by session part the two.",
         14,
     ),
-    _rule("connection-counters", "sequence", "A connection's byte counters never go down between connect and disconnect.", 14, 15),
     _rule(
         "connection-endpoint",
         "sequence",

@@ -57,8 +57,8 @@ class Activity:
         add = self._stream.ledger.add
         if session.authenticated is False and session.request is None and start > session.decided:
             add("mailbox-after-failed-authentication", "", "the session's last authentication failed")
-        elif session.authenticated and start < session.decided - SLACK_US:
-            add("mailbox-before-login", "", f"it began {session.decided - start} microseconds before the login was decided")
+        elif session.authenticated and start < session.admitted - SLACK_US:
+            add("mailbox-before-login", "", f"it began {session.admitted - start} microseconds before the login was decided")
         if 0 <= session.ended < start - SLACK_US:
             add("mailbox-after-session-end", "", f"the session ended {start - session.ended} microseconds before it began")
         if session.first_work is None:

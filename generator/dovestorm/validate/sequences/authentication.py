@@ -197,6 +197,7 @@ class Verdicts:
         session.decided = over
         if success:
             session.user = fields.get(self._user)
+            session.admitted = start + fields.get(self._duration, 0)
 
     def _lookups(self, session: Session, fields: dict[str, Any], start: int, service: str, *, success: bool) -> None:
         ledger = self._stream.ledger

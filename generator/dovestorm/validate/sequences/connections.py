@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dovestorm.validate.sequences.names import ABSENT, wire_name
-from dovestorm.validate.sequences.pairs import Key, Pairs
+from dovestorm.validate.sequences.pairs import Pairs
 
 if TYPE_CHECKING:
     from dovestorm.catalog.model import Edition
@@ -18,14 +18,11 @@ _KEYS = {
     "server": ("socket_path", "dest_ip", "dest_port", "client_port"),
 }
 
-_BYTES = ("bytes_in", "bytes_out")
-_LIMIT = 10_000
-
 
 class Connections:
     """The connections of one side, ``client`` or ``server``."""
 
-    __slots__ = ("_bytes", "_counted", "_internet", "_pairs", "_session", "_side", "_socket", "_stream")
+    __slots__ = ("_internet", "_pairs", "_session", "_side", "_socket", "_stream")
 
     def __init__(self, stream: Stream, edition: Edition, side: str) -> None:
         events = (f"{side}_connection_connected", f"{side}_connection_disconnected")
@@ -38,8 +35,6 @@ class Connections:
         session = wire_name(edition, events[1], "session")
         named_before = wire_name(edition, events[0], "session") != ABSENT
         self._session = ABSENT if named_before else session
-        self._bytes = tuple((wire_name(edition, events[0], name), wire_name(edition, events[1], name)) for name in _BYTES)
-        self._counted: dict[Key, tuple[int, ...]] = {}
 
     def handlers(self) -> dict[str, Handler]:
         """By canonical event."""
@@ -49,25 +44,12 @@ class Connections:
         """A connection was made."""
         self._endpoint(fields)
         self._pairs.start(fields, start, end, service)
-        counts = tuple(fields.get(before, 0) for before, _after in self._bytes)
-        if any(counts):
-            self._counted[self._pairs.key(fields, start, service)] = counts
-            if len(self._counted) > _LIMIT:
-                del self._counted[next(iter(self._counted))]
 
     def disconnect(self, fields: dict[str, Any], start: int, end: int, service: str) -> None:
         """A connection ended."""
         self._endpoint(fields)
-        if self._counted:
-            self._compare(fields, self._counted.pop(self._pairs.key(fields, start, service), ()))
         if self._session not in fields or self._pairs.pending(fields, start, service):
             self._pairs.finish(fields, start, end, service)
-
-    def _compare(self, fields: dict[str, Any], counts: tuple[int, ...]) -> None:
-        """Source: a connection that is made again keeps its counters, so that a connect may have some."""
-        for (_before, name), count in zip(self._bytes, counts, strict=False):
-            if fields.get(name, count) < count:
-                self._stream.ledger.add("connection-counters", name, f"{fields[name]} were {count} when it was made")
 
     def close_all(self) -> None:
         """At the end of the stream."""

@@ -25,6 +25,7 @@ class Session:
     """The state of one session.
 
     Attributes:
+        admitted: When the server decided to let the user in, by its own clock, -1 before.
         addresses: As ``ADDRESSES`` orders them, None where not yet known.
         request: Start and position of the client's authentication request that is under way.
         requests: Finished ones, not yet held against the server's side.
@@ -47,6 +48,7 @@ class Session:
 
     __slots__ = (
         "addresses",
+        "admitted",
         "answers",
         "authenticated",
         "commanded",
@@ -68,6 +70,7 @@ class Session:
 
     def __init__(self) -> None:
         self.addresses: tuple[Any, ...] | None = None
+        self.admitted = -1
         self.request: tuple[int, int] | None = None
         self.requests: list[Any] = []
         self.answers: list[Any] = []

@@ -100,3 +100,11 @@ def test_the_docs_list_the_rules_as_they_are() -> None:
     text = (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
     assert rules_table() in text
     assert len(RULES) >= 40
+
+
+def test_the_docs_say_which_rules_hold_what_a_server_keeps_to() -> None:
+    text = (ROOT / "docs" / "validation.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| (\d+) \|.*\| (.*) \|$", text)
+    told = [(int(number), set(re.findall("`([^`]+)`", rules))) for number, rules in rows]
+    assert told == [(number, {rule.name for rule in RULES.values() if number in rule.invariants}) for number in range(1, 34)]
+    assert [number for number, rules in told if not rules] == [33]

@@ -33,6 +33,7 @@ _UNITS = {"stream": "batch", "sessions": "session", "post": "event"}
 )
 @click.option("--rate", type=RATE, help="Open workload: events per second over all workers, such as 200000/s. Default: as fast as they are taken.")
 @click.option("--speed", type=FACTOR, metavar="FACTOR", help="Open workload: pace by scenario time, 1 is real time.")
+@click.option("--shape", metavar="SHAPE", help="Open workload whose rate changes: ramp:from=0/s,to=50000/s,over=1min or a YAML file.")
 @click.option("--for", "send_for", type=DURATION, help="End after so much time of sending, such as 30s. Default: at the stream's end.")
 @click.option("--events", type=click.IntRange(min=1), help="Stop after so many events of the whole stream.")
 @click.option("--sessions", type=click.IntRange(min=1), help="Start so many sessions and let each end.")
@@ -100,6 +101,7 @@ def _options(scenario: str | None, wanted: dict[str, Any]) -> dict[str, str]:
         "recording": wanted["recording"],
         "rate": None if wanted["rate"] is None else f"{wanted['rate']:f}/s",
         "speed": wanted["speed"],
+        "shape": wanted["shape"],
         **seconds,
         "events": wanted["events"],
         "sessions": wanted["sessions"],

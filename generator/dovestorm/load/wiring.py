@@ -19,6 +19,7 @@ from dovestorm.load import run as runs
 from dovestorm.load.beforehand import measure_ceiling, shares
 from dovestorm.load.junit import to_junit
 from dovestorm.load.plan import Plan, read_plan
+from dovestorm.load.shaping import RateShape
 from dovestorm.load.worker import Worker, worker_of
 from dovestorm.sinks.target import parse
 
@@ -71,7 +72,9 @@ def _checked(environment: Environment) -> Plan:
 
 
 def _plan(environment: Environment, *, check: bool = True) -> Plan:
-    options = vars(environment.parsed_options) if environment.parsed_options else {}
+    options = dict(vars(environment.parsed_options)) if environment.parsed_options else {}
+    if isinstance(environment.shape_class, RateShape):
+        options["shape"] = options.get("shape") or environment.shape_class.curve
     units = {getattr(user_class, "unit", "batch") for user_class in environment.user_classes}
     if len(units) > 1:
         raise UsageError("users that take batches, events and sessions cannot share one run: pick one kind")

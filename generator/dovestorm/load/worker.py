@@ -87,7 +87,7 @@ class Worker:
         self._has_asked = False
         self._interval = _REPORT_S
         self._last = 0.0
-        self._until = math.inf if plan.send_for is None else plan.send_for
+        self._until = math.inf
         self._reporter = gevent.spawn(self._report_on)
 
     # ------------------------------------------------------------ users
@@ -173,6 +173,7 @@ class Worker:
     def assign(self, facts: dict[str, Any]) -> None:
         """Begin with a shard."""
         schedule = facts["schedule"]
+        self._until = math.inf if facts["until"] is None else facts["until"]
         lane = Lane(
             Source.from_dict(facts["source"]),
             self.plan.cut,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -73,6 +74,12 @@ class LoadReport:
         return max(self.offered - whole.events - whole.undelivered, 0)
 
     @property
+    def each_second(self) -> dict[str, float] | None:
+        """Events delivered in each whole second, least, median and most, without the first and the last one; None for a shorter run."""
+        counts = sorted(row.events for row in self.statistics.rows()[1 : int(self.seconds)])
+        return {"least": counts[0], "median": median(counts), "most": counts[-1]} if counts else None
+
+    @property
     def outcomes(self) -> tuple[Outcome, ...]:
         """The thresholds, each held against what was measured."""
         return tuple(threshold.judge(self.measure(threshold)) for threshold in self.thresholds)
@@ -136,6 +143,7 @@ class LoadReport:
             "offered": self.offered,
             "offered_per_s": round(self.offered_per_s, 1),
             "achieved_per_s": round(self.achieved_per_s, 1),
+            "each_second": self.each_second,
             "unsent": self.unsent,
             **{name: getattr(whole, name) for name in counts},
             "lateness_ms": _times(whole.lateness_us) if self.is_open else None,

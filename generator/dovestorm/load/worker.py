@@ -181,6 +181,7 @@ class Worker:
             prebuild=self.plan.prebuild,
             wake=self._news.set,
         )
+        lane.until = self._until
         self._lanes[lane.shard] = lane
         self._offered[lane.shard] = facts["source"]["skip"]
         self._interval = _REPORT_S + facts["of"] / 200  # many workers, fewer reports from each: the master reads them all

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dovestorm.load.statistics import DeliveryStatistics
     from dovestorm.load.thresholds import Outcome, Threshold
 
-__all__ = ["FAILED", "NOTHING_DELIVERED", "THRESHOLD_BROKEN", "LoadReport"]
+__all__ = ["FAILED", "NOTHING_DELIVERED", "THRESHOLD_BROKEN", "LoadReport", "quantiles_ms"]
 
 NOTHING_DELIVERED = 1
 FAILED = 1
@@ -146,8 +146,8 @@ class LoadReport:
             "each_second": self.each_second,
             "unsent": self.unsent,
             **{name: getattr(whole, name) for name in counts},
-            "lateness_ms": _times(whole.lateness_us) if self.is_open else None,
-            "service_ms": _times(whole.service_us),
+            "lateness_ms": quantiles_ms(whole.lateness_us) if self.is_open else None,
+            "service_ms": quantiles_ms(whole.service_us),
             "ceiling_per_s": self.ceiling_per_s,
             "complete": self.whole,
             "takeovers": [takeover.to_text() for takeover in self.takeovers],
@@ -188,9 +188,10 @@ class LoadReport:
 _SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 
 
-def _times(sketch: Any) -> dict[str, float]:
+def quantiles_ms(sketch: Any) -> dict[str, float]:
+    """The quantiles that are shown, and the largest value, of a sketch of microseconds; in milliseconds."""
     return {**{name: sketch.quantile(share) / 1000 for name, share in _SHARES.items()}, "max": sketch.largest / 1000}
 
 
 def _line(sketch: Any) -> str:
-    return ", ".join(f"{name} {value:,.3f} ms" for name, value in _times(sketch).items())
+    return ", ".join(f"{name} {value:,.3f} ms" for name, value in quantiles_ms(sketch).items())

@@ -23,8 +23,10 @@ _POINTS = 400
 """A chart has no more points; neighbours are put together."""
 _LATE_S = 1.0
 """A worker's report may come so late; before that a second is not whole."""
-_HALF_S = 0.5
-_MEANS = frozenset({"offered", "events", "bytes", "lateness_p50_ms", "service_p50_ms", "undelivered", "failures"})
+_SHORTEST_S = 0.1
+_SUMS = frozenset({"offered", "events", "bytes", "undelivered", "failures"})
+_MEDIANS = frozenset({"lateness_p50_ms", "service_p50_ms"})
+_EVENTS = Row.names().index("events")
 
 
 def figures(run: Run | None, *, last_s: int | None = None) -> dict[str, Any]:
@@ -107,26 +109,35 @@ def _summary(name: str, text: str, sketch: QuantileSketch) -> list[str]:
 
 
 def _whole_seconds(rows: Sequence[Row], seconds: float, *, ended: bool) -> list[list[float]]:
-    """The rows as lists; the last second, of which only a part has been, is scaled up, or left out when that part is small."""
-    until = int(seconds if ended else seconds - _LATE_S)
-    found = [[getattr(row, name) for name in Row.names()] for row in rows if row.second < until]
-    part = seconds - until
-    if ended and part >= _HALF_S:
-        scale = [part if name in {"offered", "events", "bytes"} else 1 for name in Row.names()]
-        last = [[getattr(row, name) for name in Row.names()] for row in rows if row.second == until]
-        found += [[value / by for value, by in zip(values, scale, strict=True)] for values in last]
+    """The rows as lists; what is left after the last whole second of a run that has ended is put together with that second."""
+    until = int(seconds) if ended else int(seconds - _LATE_S)
+    found = [_plain(row) for row in rows if row.second < until]
+    rest = [_plain(row) for row in rows if row.second >= until] if ended else []
+    if rest:
+        last = [found.pop(), *rest] if found else rest
+        length = max(seconds - last[0][0], _SHORTEST_S)
+        found.append(_together(last, length=length))
     return found
 
 
+def _plain(row: Row) -> list[float]:
+    return [getattr(row, name) for name in Row.names()]
+
+
+def _together(rows: Sequence[Sequence[float]], *, length: float) -> list[float]:
+    """Rows as one that is ``length`` seconds long: counts become means a second, medians their mean, the rest keeps its largest."""
+    delivered = [row for row in rows if row[_EVENTS]] or rows
+    joined = [max(column) for column in zip(*rows, strict=True)]
+    joined[0] = rows[0][0]
+    for place, name in enumerate(Row.names()):
+        if name in _SUMS:
+            joined[place] = sum(row[place] for row in rows) / length
+        elif name in _MEDIANS:
+            joined[place] = sum(row[place] for row in delivered) / len(delivered)
+    return joined
+
+
 def _thinned(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    """Neighbours put together until ``_POINTS`` are left: rates and medians become means, the rest keeps its largest."""
+    """Neighbours put together until ``_POINTS`` are left."""
     size = -(-len(rows) // _POINTS) or 1
-    groups = [rows[at : at + size] for at in range(0, len(rows), size)]
-    means = [name in _MEANS for name in Row.names()]
-    return [
-        [
-            group[0][0],
-            *(sum(column) / len(column) if mean else max(column) for column, mean in zip(list(zip(*group, strict=True))[1:], means[1:], strict=True)),
-        ]
-        for group in groups
-    ]
+    return [_together(rows[at : at + size], length=len(rows[at : at + size])) for at in range(0, len(rows), size)]

@@ -43,23 +43,20 @@ def add_page(environment: Environment) -> None:
     options: Any = environment.parsed_options
     blueprint = Blueprint("dovestorm", __name__, url_prefix=f"{getattr(options, 'web_base_path', None) or ''}/delivery")
 
-    @blueprint.route("/data")
-    @page.auth_required_if_enabled
     def data() -> Response:
         return _fresh(make_response(json.dumps(figures(runs.of(environment), last_s=_SHOWN_S))), "application/json")
 
-    @blueprint.route("/csv")
-    @page.auth_required_if_enabled
     def seconds() -> Response:
         run = runs.of(environment)
         response = _fresh(make_response(to_csv(run.statistics if run else DeliveryStatistics())), "text/csv")
         response.headers["Content-Disposition"] = "attachment;filename=delivery.csv"
         return response
 
-    @blueprint.route("/metrics")
-    @page.auth_required_if_enabled
     def metrics() -> Response:
         return _fresh(make_response(to_openmetrics(runs.of(environment))), _METRICS_TYPE)
+
+    for name, answer in {"data": data, "csv": seconds, "metrics": metrics}.items():
+        blueprint.add_url_rule(f"/{name}", name, page.auth_required_if_enabled(answer))
 
     def extend(response: Response) -> Response:
         from flask import request

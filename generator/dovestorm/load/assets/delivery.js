@@ -28,7 +28,7 @@
     return `${+value.toPrecision(3)}`;
   };
   const whole = (value) => Math.round(value).toLocaleString("en");
-  const time = (ms) => (ms >= 10000 ? `${(ms / 1000).toFixed(1)} s` : `${ms >= 100 ? ms.toFixed(0) : ms.toPrecision(3)} ms`);
+  const time = (ms) => (ms >= 1000 ? `${(ms / 1000).toPrecision(3)} s` : `${ms >= 100 ? ms.toFixed(0) : ms.toPrecision(3)} ms`);
   const clock = (second) => {
     const [hours, minutes, rest] = [Math.floor(second / 3600), Math.floor(second / 60) % 60, Math.floor(second % 60)];
     const two = (value) => String(value).padStart(2, "0");
@@ -44,7 +44,7 @@
     const { columns, rows } = data, svg = figure.querySelector("svg");
     const width = svg.clientWidth || 560, height = svg.clientHeight || 210;
     const column = (name) => columns.indexOf(name);
-    const from = rows.length ? rows[0][0] : 0, to = Math.max(rows.length ? rows[rows.length - 1][0] : 0, from + 10);
+    const from = rows.length ? rows[0][0] : 0, to = Math.max(rows.length ? rows[rows.length - 1][0] : 0, from + (data.state === "ended" ? 2 : 10));
     const most = Math.max(...spec.lines.map(([name]) => rows.reduce((top, row) => Math.max(top, row[column(name)]), 0)), spec.unit === "ms" ? 0.01 : 1);
     const step = nice(most, 4), top = Math.ceil(most / step - 1e-9) * step;
     const x = (second) => MARGIN.left + ((second - from) / (to - from)) * (width - MARGIN.left - MARGIN.right);
@@ -59,9 +59,14 @@
     for (let second = Math.ceil(from / every) * every; second <= to; second += every)
       svg.append(draw("text", { x: x(second), y: height - 5, "text-anchor": "middle" }, clock(second)));
     for (const [name, , colour, dash] of spec.lines) {
-      const path = rows.map((row, number) => `${number ? "L" : "M"}${x(row[0]).toFixed(1)} ${y(row[column(name)]).toFixed(1)}`).join("");
-      if (rows.length > 1) svg.append(draw("path", { d: path, style: `stroke: var(${colour})`, "stroke-dasharray": dash || "none", "data-line": name }));
-      if (rows.length === 1) svg.append(draw("circle", { cx: x(from), cy: y(rows[0][column(name)]), r: 3, style: `fill: var(${colour})` }));
+      // Where nothing was delivered there is no time to show: the line is broken there, and not at 0.
+      const has = (row) => row && (spec.unit !== "ms" || row[column("events")] > 0);
+      const path = rows.map((row, number) => (has(row) ? `${has(rows[number - 1]) ? "L" : "M"}${x(row[0]).toFixed(1)} ${y(row[column(name)]).toFixed(1)}` : "")).join("");
+      svg.append(draw("path", { d: path, style: `stroke: var(${colour})`, "stroke-dasharray": dash || "none", "data-line": name }));
+      rows.forEach((row, number) => {
+        if (has(row) && !has(rows[number - 1]) && !has(rows[number + 1]))
+          svg.append(draw("circle", { cx: x(row[0]), cy: y(row[column(name)]), r: 2.5, style: `fill: var(${colour})` }));
+      });
     }
     svg.onmousemove = (event) => {
       if (!rows.length) return;

@@ -194,3 +194,36 @@ def test_the_load_command_is_misused(tmp_path):
     done = load("tcp://127.0.0.1:9", "imap-logn", tmp_path=tmp_path)
     assert (done.code, "did you mean 'imap-login'" in done.output) == (2, True)
     assert load("tcp://127.0.0.1:9", tmp_path=tmp_path).code == 2
+
+
+def test_a_shape_leads_the_rate(tmp_path):
+    """A ramp up, then a plateau: two workers send its area, and each second what the shape says."""
+    with Discarder() as sink:
+        done = locust(
+            "replay_stream.py",
+            sink.url,
+            "--processes",
+            "2",
+            "-u",
+            "2",
+            "--shape",
+            "ramp:from=0/s,to=8000/s,over=2s;steady:rate=8000/s,for=1s",
+            tmp_path=tmp_path,
+        )
+    assert done.code == 0, done.output
+    assert done.report["offered"] == pytest.approx(16_000, rel=0.01)
+    assert done.report["events"] == done.report["offered"]
+    assert done.report["seconds"] == pytest.approx(3.0, abs=0.3)
+
+
+def test_a_locustfile_names_its_shape(tmp_path):
+    """As Locust has it: a shape class beside the user class, with the users asked for on the command line."""
+    path = tmp_path / "locustfile.py"
+    path.write_text(
+        "from dovestorm.load import RateShape, StreamUser\n\n\nclass Sender(StreamUser):\n    pass\n\n\n"
+        "class Steps(RateShape):\n    curve = 'steps:from=1000,to=3000,by=1000,every=500ms'\n"
+    )
+    with Discarder() as sink:
+        done = locust(path, sink.url, "-u", "2", tmp_path=tmp_path)
+    assert done.code == 0, done.output
+    assert done.report["events"] == pytest.approx(3000, rel=0.01)

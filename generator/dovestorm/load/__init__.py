@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dovestorm.load.posting import PostUser
     from dovestorm.load.sessions import SessionUser
+    from dovestorm.load.shaping import RateShape
     from dovestorm.load.streaming import StreamUser
 
-__all__ = ["PostUser", "SessionUser", "StreamUser"]
+__all__ = ["PostUser", "RateShape", "SessionUser", "StreamUser"]
 
-_HOMES = {"StreamUser": "streaming", "SessionUser": "sessions", "PostUser": "posting"}
+_HOMES = {"StreamUser": "streaming", "SessionUser": "sessions", "PostUser": "posting", "RateShape": "shaping"}
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,10 @@ OPTIONS = {
         "open workload: so many events per second over all workers and users, such as 5000/s; empty with no speed: as fast as they are taken",
     ),
     "speed": ("", "open workload: pace by scenario time, 1 is real time, 60 an hour a minute"),
+    "shape": (
+        "",
+        "open workload whose rate changes: steady, ramp, steps, spike, saw-tooth, soak, daily; such as ramp:from=0/s,to=9000/s,over=1min",
+    ),
     "batch": ("0", "events in one delivery at most; 0 for all that are due together, or fit"),
     "duration": ("", "cut the stream after so much scenario time, such as 10min"),
     "events": ("0", "stop after so many events of the whole stream, counted over all workers; 0 for all"),

@@ -86,6 +86,8 @@ class Lane:
         self.ledger = Ledger(source.skip)
         self.schedule = schedule
         self.error = ""
+        self.until = math.inf
+        """What is due at so many seconds or later, by the schedule, is not sent."""
         self.is_ready = False
         """The first block is there, or all that should be prebuilt."""
         self._cut = cut
@@ -233,7 +235,7 @@ class Lane:
         block = self._current
         assert block is not None
         if self.schedule is not None:
-            last = first + max(1, self.schedule.count(due + SLICE_S) - self._next)
+            last = first + max(1, self.schedule.count(due + SLICE_S, until=self.until) - self._next)
         elif self._cut.speed is not None and block.due is not None:
             last = int(np.searchsorted(block.due, int(block.due[first]) + max(1, round(SLICE_S * 1e6 * self._cut.speed)), side="left"))
         else:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dovestorm import registry, sinks
 from dovestorm.errors import DovestormError, UsageError, nearest
 from dovestorm.load.lane import Cut
+from dovestorm.load.shape_text import daily_curve, read_shape
 from dovestorm.load.source import Source
 from dovestorm.load.thresholds import Threshold, parse_threshold, read_thresholds
 from dovestorm.scenario import units
@@ -17,6 +19,9 @@ from dovestorm.sinks.target import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from dovestorm.load.shape_text import Curve
+    from dovestorm.load.shapes import Shape
 
 __all__ = ["CONNECTIONS", "UNITS", "Plan", "read_plan", "read_rate"]
 
@@ -26,6 +31,7 @@ CONNECTIONS = ("user", "session")
 UNITS = ("batch", "event", "session")
 """What a user takes at a time."""
 
+_PACES = ("rate", "speed", "shape")
 _MOST_EVENTS = 1 << 14
 _BATCH_BYTES = 1 << 20
 _WHOLE_BLOCK_BYTES = 1 << 22
@@ -41,7 +47,8 @@ class Plan:
         source: What is sent, not yet cut into shards.
         events: Stop after so many events of the whole stream; None for all.
         rate: Target in events per second over all workers, or None.
-        speed: Times scenario time, or None; without rate and speed the workload is closed.
+        speed: Times scenario time, or None; without rate, speed and shape the workload is closed.
+        shape: The rate over time, or None; a worker, whose master leads the rate, has a rate of 0 instead.
         batch: Events in a batch at most; 0 for as many as are due, or fit.
         prebuild: Bytes of events that each worker makes before it begins to send.
         shards: How many shards the stream is cut into; 0 for one for each worker that is there at the beginning.
@@ -58,6 +65,7 @@ class Plan:
     events: int | None = None
     rate: float | None = None
     speed: float | None = None
+    shape: Shape | None = None
     batch: int = 0
     prebuild: int = 0
     shards: int = 0
@@ -71,7 +79,7 @@ class Plan:
     @property
     def is_open(self) -> bool:
         """Whether a schedule decides when events leave, and not the consumer. Within a session it always does."""
-        return self.rate is not None or self.speed is not None
+        return self.rate is not None or self.speed is not None or self.shape is not None
 
     @property
     def is_acknowledged(self) -> bool:
@@ -138,19 +146,35 @@ def read_plan(options: Mapping[str, Any], *, host: str | None, unit: str = "batc
         send_for=take("send_for", _seconds),
         connection=take("connection", _connection, "user"),
         ceiling=take("ceiling", _seconds, 0.0),
-        thresholds=(*_thresholds(options.get("threshold"), take), *take("thresholds", read_thresholds, ())),
+        thresholds=(*_thresholds(options.get("threshold"), take), *take("thresholds", read_thresholds, ())) if check else (),
         junit=take("junit", str, ""),
         unit=unit,
     )
     if unit == "session":
-        given = {"--rate": plan.rate, "--recording": source.recording, "--events": plan.events}
+        given = {"--rate": plan.rate, "--shape": options.get("shape"), "--recording": source.recording, "--events": plan.events}
         faults += [f"{name} means nothing for sessions: pace them by --speed, limit them by --sessions" for name, value in given.items() if value]
-    elif plan.rate is not None and plan.speed is not None:
-        faults.append("--rate and --speed exclude each other: give one")
+    elif sum(name in options and bool(str(options[name] or "").strip()) for name in _PACES) > 1:
+        faults.append("--rate, --speed and --shape exclude each other: give one")
+    if options.get("shape"):
+        shape = take("shape", lambda text: read_shape(text, curve=partial(_curve, source))) if check else None
+        plan = replace(plan, shape=shape, rate=None if check else 0.0, send_for=_shorter(plan.send_for, shape))
     faults += _problems(plan) if check else []
     if faults:
         raise UsageError("\n".join(dict.fromkeys(faults)))
     return replace(plan, events=plan.events or None, source=replace(source, sessions=source.sessions or None))
+
+
+def _curve(source: Source) -> Curve:
+    if source.recording:
+        raise UsageError("a recording has no daily curve, only a scenario may have one")
+    scenario = source.stream().scenario
+    return daily_curve(scenario.arrivals, scenario.start)
+
+
+def _shorter(send_for: float | None, shape: Shape | None) -> float | None:
+    length = math.inf if shape is None else shape.seconds
+    shortest = min(length, math.inf if send_for is None else send_for)
+    return None if shortest == math.inf else shortest
 
 
 def read_rate(text: str) -> float:

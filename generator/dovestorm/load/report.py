@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from dovestorm.load.statistics import DeliveryStatistics
     from dovestorm.load.thresholds import Outcome, Threshold
 
-__all__ = ["FAILED", "NOTHING_DELIVERED", "THRESHOLD_BROKEN", "LoadReport"]
+__all__ = ["FAILED", "NOTHING_DELIVERED", "THRESHOLD_BROKEN", "LoadReport", "quantiles_ms"]
 
 NOTHING_DELIVERED = 1
 FAILED = 1
@@ -71,6 +72,12 @@ class LoadReport:
         """Events that were due, and neither delivered nor given up when the run ended."""
         whole = self.statistics.whole
         return max(self.offered - whole.events - whole.undelivered, 0)
+
+    @property
+    def each_second(self) -> dict[str, float] | None:
+        """Events delivered in each whole second, least, median and most, without the first and the last one; None for a shorter run."""
+        counts = sorted(row.events for row in self.statistics.rows()[1 : int(self.seconds)])
+        return {"least": counts[0], "median": median(counts), "most": counts[-1]} if counts else None
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
@@ -136,10 +143,11 @@ class LoadReport:
             "offered": self.offered,
             "offered_per_s": round(self.offered_per_s, 1),
             "achieved_per_s": round(self.achieved_per_s, 1),
+            "each_second": self.each_second,
             "unsent": self.unsent,
             **{name: getattr(whole, name) for name in counts},
-            "lateness_ms": _times(whole.lateness_us) if self.is_open else None,
-            "service_ms": _times(whole.service_us),
+            "lateness_ms": quantiles_ms(whole.lateness_us) if self.is_open else None,
+            "service_ms": quantiles_ms(whole.service_us),
             "ceiling_per_s": self.ceiling_per_s,
             "complete": self.whole,
             "takeovers": [takeover.to_text() for takeover in self.takeovers],
@@ -180,9 +188,10 @@ class LoadReport:
 _SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
 
 
-def _times(sketch: Any) -> dict[str, float]:
+def quantiles_ms(sketch: Any) -> dict[str, float]:
+    """The quantiles that are shown, and the largest value, of a sketch of microseconds; in milliseconds."""
     return {**{name: sketch.quantile(share) / 1000 for name, share in _SHARES.items()}, "max": sketch.largest / 1000}
 
 
 def _line(sketch: Any) -> str:
-    return ", ".join(f"{name} {value:,.3f} ms" for name, value in _times(sketch).items())
+    return ", ".join(f"{name} {value:,.3f} ms" for name, value in quantiles_ms(sketch).items())

@@ -17,6 +17,7 @@ from locust.runners import STATE_MISSING, LocalRunner, MasterRunner
 
 from dovestorm.load.report import LoadReport
 from dovestorm.load.schedule import Schedule
+from dovestorm.load.shapes import Course
 from dovestorm.load.shards import ShardTable
 from dovestorm.load.statistics import DeliveryStatistics
 from dovestorm.sinks.target import parse
@@ -36,6 +37,9 @@ _FINAL_S = 8.0
 
 _SETTLE_S = 5.0
 
+_AHEAD_S = 2.0
+"""So long before it is due, a worker knows of a change of rate; a master that is busy for less does no harm."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -52,7 +56,7 @@ class Run:
         plan: As given.
         statistics: All workers' counts, as last reported.
         table: Who has which shard.
-        schedule: The target rate over all shards; None unless the plan gives a rate.
+        schedule: The target rate over all shards; None unless the plan gives a rate or a shape.
         report: What became of it, once it has ended.
         is_judged: Whether the report was shown and the exit code set.
     """
@@ -61,7 +65,8 @@ class Run:
         self.plan = plan
         self.statistics = DeliveryStatistics()
         self.table = ShardTable(events)
-        self.schedule = Schedule(plan.rate) if plan.rate is not None else None
+        self.schedule = None if plan.rate is None and plan.shape is None else Schedule(plan.rate or 0.0)
+        self._course = None if plan.shape is None or self.schedule is None else Course(plan.shape, self.schedule)
         self.report: LoadReport | None = None
         self.is_judged = False
         self._environment = environment
@@ -77,6 +82,7 @@ class Run:
         self._last_delivery = 0.0
         self._settle_by: float | None = None
         self._news = Event()
+        self._follow_shape()
         self._watcher = gevent.spawn(self._watch)
 
     # ------------------------------------------------------------ for others
@@ -105,7 +111,15 @@ class Run:
             raise ValueError("only a run that is paced by rate has a rate to change")
         at = self.elapsed
         self.schedule.change(at, rate)
+        self._tell_rate(at, rate)
+
+    def _tell_rate(self, at: float, rate: float) -> None:
         self._send("rate", {"at": at, "rate": rate, "of": len(self.table.shards)})
+
+    def _follow_shape(self) -> None:
+        if self._course is not None:
+            for at, rate in self._course.extend(self.elapsed + _AHEAD_S):
+                self._tell_rate(at, rate)
 
     # ------------------------------------------------------------ messages from workers
 
@@ -165,6 +179,7 @@ class Run:
                 "source": source.to_dict(),
                 "of": count,
                 "elapsed": None if self._origin is None else self.elapsed,
+                "until": self.plan.send_for,
                 "schedule": None if self.schedule is None else self.schedule.to_list(),
             }
             self._send("assign", facts, move.worker)
@@ -184,6 +199,7 @@ class Run:
             self._news.wait(_WATCH_S)
             self._news.clear()
             self._settle()
+            self._follow_shape()
             for worker in [worker for worker in self.table.workers if not self._is_there(worker)]:
                 left = self.table.leave(worker, lost=worker not in self._finals)
                 if left:

@@ -18,11 +18,15 @@ from dovestorm.errors import DovestormError, UsageError
 from dovestorm.load import run as runs
 from dovestorm.load.beforehand import measure_ceiling, shares
 from dovestorm.load.junit import to_junit
+from dovestorm.load.page import add_csv, add_page, add_section
 from dovestorm.load.plan import Plan, read_plan
+from dovestorm.load.shaping import RateShape
 from dovestorm.load.worker import Worker, worker_of
 from dovestorm.sinks.target import parse
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from locust.env import Environment
     from locust.rpc.protocol import Message
 
@@ -51,6 +55,8 @@ def _prepare(environment: Environment, **_others: Any) -> None:
         options: Any = environment.parsed_options
         if options is not None and options.headless:
             _checked(environment)
+        if environment.web_ui:
+            add_page(environment)
         environment.events.spawning_complete.add_listener(partial(_all_there, environment))
     if is_worker or runs.is_alone(environment):
         for kind in _TO_WORKERS:
@@ -71,7 +77,9 @@ def _checked(environment: Environment) -> Plan:
 
 
 def _plan(environment: Environment, *, check: bool = True) -> Plan:
-    options = vars(environment.parsed_options) if environment.parsed_options else {}
+    options = dict(vars(environment.parsed_options)) if environment.parsed_options else {}
+    if isinstance(environment.shape_class, RateShape):
+        options["shape"] = options.get("shape") or environment.shape_class.curve
     units = {getattr(user_class, "unit", "batch") for user_class in environment.user_classes}
     if len(units) > 1:
         raise UsageError("users that take batches, events and sessions cannot share one run: pick one kind")
@@ -142,6 +150,7 @@ def _conclude(environment: Environment, **_others: Any) -> None:
     """Someone ends the program while a run is under way: Locust takes the exit code before it stops the run."""
     _finish(environment)
     _judge(environment)
+    _attempt("the report", partial(add_section, environment))
 
 
 @events.test_stop.add_listener  # type: ignore[untyped-decorator]
@@ -160,14 +169,19 @@ def _judge(environment: Environment, **_others: Any) -> None:
     path = getattr(options, "load_json", "")
     if path:
         _write(path, json.dumps(report.to_dict(), indent=2) + "\n")
+    _attempt("the CSV file", partial(add_csv, environment))
     environment.process_exit_code = report.exit_code or (1 if runner.exceptions else 0)
 
 
 def _write(path: str, text: str) -> None:
+    _attempt(path, lambda: Path(path).write_text(text, encoding="utf-8"))
+
+
+def _attempt(what: str, write: Callable[[], Any]) -> None:
     try:
-        Path(path).write_text(text, encoding="utf-8")
+        write()
     except OSError as error:
-        sys.stderr.write(f"dovestorm: {path}: cannot be written: {error.strerror}\n")
+        sys.stderr.write(f"dovestorm: {what}: cannot be written: {error.strerror}\n")
 
 
 def _obey(environment: Environment, msg: Message) -> None:

@@ -82,12 +82,13 @@ class Worker:
         self._news = Event()
         self._origin: float | None = None
         self._offered: dict[int, int] = {}
+        self._counted = 0.0
         self._ready: set[int] = set()
         self._troubles: set[str] = set()
         self._has_asked = False
         self._interval = _REPORT_S
         self._last = 0.0
-        self._until = math.inf if plan.send_for is None else plan.send_for
+        self._until = math.inf
         self._reporter = gevent.spawn(self._report_on)
 
     # ------------------------------------------------------------ users
@@ -173,6 +174,7 @@ class Worker:
     def assign(self, facts: dict[str, Any]) -> None:
         """Begin with a shard."""
         schedule = facts["schedule"]
+        self._until = math.inf if facts["until"] is None else facts["until"]
         lane = Lane(
             Source.from_dict(facts["source"]),
             self.plan.cut,
@@ -180,8 +182,10 @@ class Worker:
             prebuild=self.plan.prebuild,
             wake=self._news.set,
         )
+        lane.until = self._until
         self._lanes[lane.shard] = lane
         self._offered[lane.shard] = facts["source"]["skip"]
+        self._counted = 0.0
         self._interval = _REPORT_S + facts["of"] / 200  # many workers, fewer reports from each: the master reads them all
         lane.start()
         if facts["elapsed"] is not None:
@@ -268,11 +272,15 @@ class Worker:
     def _count_offered(self, now: float) -> None:
         if self._origin is None or self.plan.unit == "session":
             return
-        for lane in self._lanes.values():
-            count = lane.offered(now, until=self._until)
-            if count > self._offered[lane.shard]:
-                self.statistics.offer(int(now), count - self._offered[lane.shard])
-                self._offered[lane.shard] = count
+        # Reports come at any moment, but an event belongs to the second in which it was due.
+        for second in range(int(self._counted), int(now) + 1):
+            at = min(second + 1.0, now)
+            for lane in self._lanes.values():
+                count = lane.offered(at, until=self._until)
+                if count > self._offered[lane.shard]:
+                    self.statistics.offer(second if lane.schedule is not None else int(now), count - self._offered[lane.shard])
+                    self._offered[lane.shard] = count
+        self._counted = now
 
     def _send(self, kind: str, facts: dict[str, Any]) -> None:
         self._runner.send_message(f"dovestorm-{kind}", facts)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real_server
 
 EVENTS = 200_000
+MANY = 2_000_000
 PATIENCE_S = 120
 
 CONFIG = """
@@ -49,8 +50,9 @@ def rsyslog(program: str, folder: Path, text: str = CONFIG) -> Iterator[tuple[in
             server.wait(PATIENCE_S)
 
 
-def generate(to: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dovestorm", "generate", "working-day", "--events", str(EVENTS), "--seed", "7", "--format", "json", "--to", to]
+def generate(to: str, *options: str) -> subprocess.CompletedProcess[str]:
+    what = ["working-day", "--events", str(EVENTS), "--seed", "7", "--format", "json", "--to", to, *options]
+    command = [sys.executable, "-m", "dovestorm", "generate", *what]
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
@@ -91,6 +93,21 @@ def test_the_audit_finds_that_nothing_was_lost(tmp_path: Path, require_program: 
     assert (code, report["once"], report["compared"]) == (0, EVENTS, "bytes")
     code, report = audited(tmp_path / "wrapped", "--field", "message")
     assert (code, report["once"]) == (0, EVENTS)
+
+
+@pytest.mark.slow
+def test_two_locust_workers_deliver_two_million_events(tmp_path: Path, require_program: Callable[[str], str]) -> None:
+    """Locust over TCP into rsyslog's file: nothing is lost and nothing altered, however the workers' shards came in."""
+    made = generate("/dev/null", "--events", str(MANY), "--json")
+    size = json.loads(made.stdout)["sinks"][0]["written_bytes"]
+    with rsyslog(require_program("rsyslogd"), tmp_path) as (port, received):
+        options = ["--seed", "7", "--events", str(MANY), "--workers", "2", "--users", "2", "--for", "15min"]
+        command = [sys.executable, "-P", "-m", "dovestorm", "load", "working-day", "--to", f"tcp://127.0.0.1:{port}", *options]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=10 * PATIENCE_S)
+        assert run.returncode == 0, run.stdout + run.stderr
+        wait_until(lambda: received.exists() and received.stat().st_size >= size, "the last event", seconds=PATIENCE_S)
+    code, report = audited(received, "--events", str(MANY))
+    assert (code, report["once"], report["missing"], report["altered"]) == (0, MANY, 0, 0)
 
 
 def test_the_audit_counts_what_udp_loses(tmp_path: Path, require_program: Callable[[str], str]) -> None:

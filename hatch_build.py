@@ -36,7 +36,7 @@ def _compile(root: Path) -> None:
 
     extensions = [
         Extension(f"dovestorm.kernel.{name}", [f"generator/dovestorm/kernel/{name}.pyx"], extra_compile_args=["-O3", "-g0"])
-        for name in ("_render", "_interpreter")
+        for name in ("_fingerprint", "_interpreter", "_render")
     ]
     with TemporaryDirectory() as scratch, chdir(root):
         modules = cythonize(extensions, force=True, quiet=True, build_dir=scratch)

@@ -21,13 +21,14 @@ __all__ = [
     "Events",
     "FormatError",
     "InputError",
+    "Label",
     "ScenarioError",
     "UsageError",
     "__version__",
     "generate",
 ]
 
-_HOMES = {"Event": "api", "Events": "api", "generate": "api"}
+_HOMES = {"Event": "api", "Events": "api", "Label": "labels", "generate": "api"}
 
 
 def __getattr__(name: str) -> Any:

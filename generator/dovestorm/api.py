@@ -24,6 +24,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dovestorm.clock import EPOCH, rfc3339
 from dovestorm.errors import DeliveryError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -32,12 +33,11 @@ if TYPE_CHECKING:
     from dovestorm.batch import RecordKind
     from dovestorm.block import Block
     from dovestorm.engine.program import Program
+    from dovestorm.labels import Label
     from dovestorm.scenario.model import Scenario
     from dovestorm.stream import Stream
 
 __all__ = ["Event", "Events", "generate"]
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +65,12 @@ class Event:
     @property
     def start(self) -> datetime:
         """When it began, UTC."""
-        return _EPOCH + timedelta(microseconds=self.start_us)
+        return EPOCH + timedelta(microseconds=self.start_us)
 
     @property
     def end(self) -> datetime:
         """When it was exported, UTC."""
-        return _EPOCH + timedelta(microseconds=self.end_us)
+        return EPOCH + timedelta(microseconds=self.end_us)
 
 
 class Events:
@@ -91,7 +91,7 @@ class Events:
             for kind, session, row in batch.rows():
                 fields = batch.field_values(kind, row)
                 for name in moments[id(kind)] & fields.keys():
-                    fields[name] = _rfc3339(fields[name])
+                    fields[name] = rfc3339(fields[name])
                 yield Event(kind.event, row[0], row[1], kind.categories, fields, session, layout.hostname)
 
     def __repr__(self) -> str:
@@ -110,6 +110,15 @@ class Events:
     def to_list(self) -> list[Event]:
         """All events."""
         return list(self)
+
+    def labels(self) -> Iterator[Label]:
+        """The sessions that belong to a behaviour that the scenario planted, by number and label; none where it plants nothing.
+
+        The stream is simulated for it once more, whatever was made of it before.
+        """
+        from dovestorm.labels.collecting import Collection
+
+        return iter(Collection(self.stream))
 
     def blocks(self, *, format: str = "json", time_format: str = "rfc3339", workers: int = 1) -> Iterator[Block]:  # noqa: A002
         """The events rendered, in blocks of many; a block is good until six more have been taken.
@@ -256,10 +265,6 @@ def _moment_fields(kind: RecordKind) -> frozenset[str]:
     from dovestorm.batch import Column, Encoding
 
     return frozenset(slot.name for slot in kind.fields if isinstance(slot.source, Column) and slot.source.encoding is Encoding.TIMESTAMP)
-
-
-def _rfc3339(moment_us: int) -> str:
-    return f"{_EPOCH + timedelta(microseconds=moment_us):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 # ---------------------------------------------------------------- arguments

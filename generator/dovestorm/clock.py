@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Clock", "FakeClock", "SystemClock", "wait_until"]
+__all__ = ["EPOCH", "Clock", "FakeClock", "SystemClock", "rfc3339", "wait_until", "wall_us"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _LONGEST_NAP_S = 0.1
 
@@ -56,6 +59,11 @@ class FakeClock:
         self.now += seconds
 
 
+def wall_us() -> int:
+    """The machine's date and time, in microseconds since the epoch, UTC."""
+    return time.time_ns() // 1000
+
+
 def wait_until(clock: Clock, due: float, stopped: Callable[[], bool]) -> bool:
     """Sleep until ``due`` in naps short enough to notice ``stopped``; say whether the moment was reached."""
     while not stopped():
@@ -64,3 +72,9 @@ def wait_until(clock: Clock, due: float, stopped: Callable[[], bool]) -> bool:
             return True
         clock.sleep(min(left, _LONGEST_NAP_S))
     return False
+
+
+def rfc3339(moment_us: int) -> str:
+    """A moment (microseconds since the epoch, UTC) as events show it: ``2026-03-02T09:00:00.250000Z``."""
+    moment = EPOCH + timedelta(microseconds=moment_us)
+    return moment.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dovestorm.api import Event, Events
+    from dovestorm.labels import Label
     from dovestorm.receive import Receiver
 
-__all__ = ["dovestorm_bytes", "dovestorm_events", "dovestorm_file", "dovestorm_receiver"]
+__all__ = ["dovestorm_bytes", "dovestorm_events", "dovestorm_file", "dovestorm_labels", "dovestorm_receiver"]
 
 _SEED = pytest.StashKey[int]()
 _MADE = pytest.StashKey[dict[str, None]]()
@@ -76,6 +77,16 @@ def dovestorm_events(_dovestorm_maker: _Maker) -> Callable[..., list[Event]]:
 
     def make(scenario: str | Path, *, seed: int | None = None, **options: Any) -> list[Event]:
         return _dovestorm_maker.events(scenario, seed=seed, options=options).to_list()
+
+    return make
+
+
+@pytest.fixture
+def dovestorm_labels(_dovestorm_maker: _Maker) -> Callable[..., list[Label]]:
+    """A factory: which sessions of the stream that ``dovestorm_events`` would give belong to what its scenario planted."""
+
+    def make(scenario: str | Path, *, seed: int | None = None, **options: Any) -> list[Label]:
+        return list(_dovestorm_maker.events(scenario, seed=seed, options=options).labels())
 
     return make
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import ModuleType
 
-__all__ = ["FORMATS", "SINKS", "Entry", "choose_format", "find_format", "find_sink", "load"]
+__all__ = ["FORMATS", "READABLE", "SINKS", "Entry", "choose_format", "find_format", "find_sink", "load"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,9 @@ FORMATS = _table(
     Entry("msgpack", "dovestorm.formats.msgpack", "a stream of MessagePack maps"),
     Entry("dovecot-stats", "dovestorm.formats.dovecot_stats", "lines of the stats protocol, for the sink of that name"),
 )
+
+READABLE = tuple(name for name in FORMATS if name not in {entry.takes for entry in SINKS.values()})
+"""The formats that streams are kept in: those that are not one sink's own protocol."""
 
 
 def find_sink(scheme: str) -> Entry:

@@ -84,13 +84,21 @@ class Stream:
 
         return compile_scenario(self.scenario, catalog.load(self.scenario.dovecot), sections=self.sections)
 
+    @cached_property
+    def labelled_program(self) -> Program:
+        """The compiled scenario with records of its labels among the events."""
+        from dovestorm import catalog
+        from dovestorm.engine.program import compile_scenario
+
+        return compile_scenario(self.scenario, catalog.load(self.scenario.dovecot), sections=self.sections, labels=True)
+
     @property
     def layout(self) -> Layout:
         """What the stream's records look like."""
         return self.program.layout
 
-    def machine(self, *, shard: tuple[int, int] | None = None) -> Machine:
-        """A machine at the stream's beginning; ``shard`` overrides the stream's own."""
+    def machine(self, *, shard: tuple[int, int] | None = None, program: Program | None = None) -> Machine:
+        """A machine at the stream's beginning; ``shard`` and ``program`` override the stream's own."""
         from dovestorm.engine.machine import Machine
 
         until = None
@@ -98,7 +106,7 @@ class Stream:
             until = self.scenario.start + self.limits.duration
         elif self.limits.sessions is None:
             until = self.scenario.start + self.scenario.duration
-        return Machine(self.program, seed=self.seed, shard=shard or self.shard, sessions=self.limits.sessions, until=until, rate=self.rate)
+        return Machine(program or self.program, seed=self.seed, shard=shard or self.shard, sessions=self.limits.sessions, until=until, rate=self.rate)
 
     def batches(self, *, reuse: bool = False) -> Iterator[Batch]:
         """Yield the stream's batches in export order.

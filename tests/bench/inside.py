@@ -1,12 +1,14 @@
 """Measurements that need the package from inside; run as a program of its own, so that its memory is its own. Prints a line of JSON.
 
 ``python inside.py stations EVENTS``: the engine's and the kernel's own time an event.
+``python inside.py sendall EVENTS PORT``: a bare loop of ``sendall`` over TCP.
 ``python inside.py alive SESSIONS``: a working day at a rate at which that many sessions are alive within a minute of it.
 """
 
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import time
 
@@ -61,6 +63,18 @@ def alive(sessions: int) -> dict[str, float]:
     return {"alive": machine.alive, "events": made}
 
 
+def sendall(events: int, port: int) -> dict[str, float]:
+    """The bytes lie ready, in blocks as they are made; only the sending is timed."""
+    stream = open_stream(SCENARIO, seed=7, limits=Limits(events=events))
+    pieces = [bytes(block.data) for block in stream.blocks("json")]
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        begun = time.perf_counter()
+        for piece in pieces:
+            connection.sendall(piece)
+        seconds = time.perf_counter() - begun
+    return {"seconds": seconds, "bytes": sum(map(len, pieces))}
+
+
 if __name__ == "__main__":
-    measure = {"stations": stations, "alive": alive}[sys.argv[1]]
+    measure = {"stations": stations, "alive": alive, "sendall": sendall}[sys.argv[1]]
     print(json.dumps(measure(*map(int, sys.argv[2:]))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -164,3 +165,44 @@ def stations(events: int) -> list[Figure]:
         Figure("kernel with format, output", found["bytes"] / found["kernel_s"] / 1e6, "MB/s"),
         Figure("bytes an event", found["bytes"] / made, "bytes"),
     ]
+
+
+def load(events: int, folder: Path) -> list[Figure]:
+    """What Locust's workers bring over TCP to a consumer that discards, against a loop that does nothing but send the same bytes."""
+    prebuilt = ["--prebuild", "4GB"]
+    bare, one = (max(measure() for _ in range(REPEATS)) for measure in (lambda: _bare_sendall(events), lambda: _load(events, folder, *prebuilt)))
+    bare_read, one_read = (
+        max(measure() for _ in range(REPEATS))
+        for measure in (lambda: _bare_sendall(events, reads=True), lambda: _load(events, folder, *prebuilt, reads=True))
+    )
+    live, two = (max(_load(events, folder, *options) for _ in range(REPEATS)) for options in ([], [*prebuilt, "--workers", "2"]))
+    return [
+        Figure("a consumer that reads: bare sendall of the same bytes", bare_read, "events/s"),
+        Figure("a consumer that reads: one Locust worker, prebuilt", one_read, "events/s", "wanted: 1,000,000 or more"),
+        Figure("a consumer that reads: against bare sendall", one_read / bare_read, "x", "wanted: 0.85 or more"),
+        Figure("bytes dropped unread: bare sendall of the same bytes", bare, "events/s"),
+        Figure("bytes dropped unread: one Locust worker, prebuilt", one, "events/s", "wanted: 1,000,000 or more"),
+        Figure("bytes dropped unread: against bare sendall", one / bare, "x", "wanted: 0.85 or more"),
+        Figure("bytes dropped unread: one Locust worker, live", live, "events/s", "wanted: 500,000 or more"),
+        Figure("bytes dropped unread: two Locust workers, prebuilt", two, "events/s"),
+        Figure("two against one", two / one, "x", f"wanted: 1.7, with cores of their own; here {len(os.sched_getaffinity(0))} for all"),
+    ]
+
+
+def _bare_sendall(events: int, *, reads: bool = False) -> float:
+    with Discard(reads=reads) as consumer:
+        found, _ = _inside("sendall", events, consumer.port)
+        consumer.received()
+    return events / found["seconds"]
+
+
+def _load(events: int, folder: Path, *options: str, reads: bool = False) -> float:
+    path = folder / "load.json"
+    with Discard(reads=reads) as consumer:
+        fixed = ["--seed", "7", "--events", str(events), "--no-ceiling", "--json", str(path)]
+        run([*DOVESTORM, "load", SCENARIO, "--to", f"tcp://127.0.0.1:{consumer.port}", *fixed, *options])
+    report = json.loads(path.read_text(encoding="utf-8"))
+    if report["events"] != events:
+        message = f"{report['events']} of {events} events were delivered"
+        raise NotMeasuredError(message)
+    return float(report["achieved_per_s"])

@@ -66,16 +66,23 @@ def run(command: Sequence[str], *, cores: int | None = None, ok: Sequence[int] =
 
 
 class Discard:
-    """A TCP listener in a process of its own that counts bytes and throws them away (Linux: without copying them)."""
+    """A TCP listener in a process of its own that counts bytes and throws them away.
+
+    Args:
+        reads: Whether it copies them into its memory first, as any consumer must; else Linux drops them unread.
+    """
+
+    def __init__(self, *, reads: bool = False) -> None:
+        self._what = "read" if reads else "discard"
 
     def __enter__(self) -> Self:
-        self._child = subprocess.Popen([sys.executable, __file__, "discard"], stdout=subprocess.PIPE, text=True)
+        self._child = subprocess.Popen([sys.executable, __file__, self._what], stdout=subprocess.PIPE, text=True)
         assert self._child.stdout is not None
         self.port = int(self._child.stdout.readline())
         return self
 
     def received(self) -> int:
-        """Bytes of the one connection; waits for its end."""
+        """Bytes of the connection that ends next; waits for it."""
         assert self._child.stdout is not None
         return int(self._child.stdout.readline())
 
@@ -86,20 +93,24 @@ class Discard:
         self._child.stdout.close()
 
 
-def discard() -> None:
+def discard(*, reads: bool) -> None:
     """The listener's own program: prints its port, then the bytes of each connection."""
-    truncate = getattr(socket, "MSG_TRUNC", 0) if sys.platform == "linux" else 0
-    buffer = bytearray(RECEIVE_BYTES)
     with socket.create_server(("127.0.0.1", 0)) as server:
         print(server.getsockname()[1], flush=True)
         while True:
             connection, _ = server.accept()
-            total = 0
-            with connection:
-                while count := connection.recv_into(buffer, RECEIVE_BYTES, truncate):
-                    total += count
-            print(total, flush=True)
+            threading.Thread(target=_swallow, args=(connection, reads), daemon=True).start()
 
 
-if __name__ == "__main__" and sys.argv[1:] == ["discard"]:
-    discard()
+def _swallow(connection: socket.socket, reads: bool) -> None:  # noqa: FBT001 - a thread's arguments have no names
+    truncate = getattr(socket, "MSG_TRUNC", 0) if sys.platform == "linux" and not reads else 0
+    buffer = bytearray(RECEIVE_BYTES)
+    total = 0
+    with connection:
+        while count := connection.recv_into(buffer, RECEIVE_BYTES, truncate):
+            total += count
+    print(total, flush=True)
+
+
+if __name__ == "__main__" and sys.argv[1:] in (["discard"], ["read"]):
+    discard(reads=sys.argv[1] == "read")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
-GROUPS = ("speed", "scaling", "memory", "start", "stations")
+GROUPS = ("speed", "scaling", "memory", "start", "stations", "load")
 
 Measured = Row | Figure | Missing
 
@@ -99,6 +99,10 @@ def stations(*, quick: bool) -> list[Figure | Missing]:
     return single("Stations, in process", [("engine and kernel", lambda: own.stations(200_000 if quick else 2_000_000))])
 
 
+def load(folder: Path, *, quick: bool) -> list[Figure | Missing]:
+    return single("Load tests with Locust, over TCP", [("load", lambda: own.load(400_000 if quick else 4_000_000, folder))])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small runs: shows that all works")
@@ -116,6 +120,7 @@ def main() -> None:
             "memory": lambda: [*memory(quick=quick)],
             "start": lambda: [*start(quick=quick)],
             "stations": lambda: [*stations(quick=quick)],
+            "load": lambda: [*load(folder, quick=quick)],
         }
         for group in chosen:
             results[group] = [as_dict(one) for one in groups[group]()]

@@ -5,17 +5,44 @@ A *kind* is an event as one process emits it, and where one event says many thin
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Shape", "by_session", "common_pairs", "connection", "durations", "kind", "misfits", "service", "shapes", "transitions", "usual_steps"]
+__all__ = [
+    "RECORDED",
+    "Shape",
+    "by_session",
+    "common_pairs",
+    "connection",
+    "durations",
+    "kind",
+    "misfits",
+    "recordings",
+    "service",
+    "shapes",
+    "transitions",
+    "usual_steps",
+]
 
+RECORDED = "2.3.19"
+_CAPTURES = Path(__file__).resolve().parents[2] / "seeds" / "captures"
 _TELLING = ("cmd_name", "tagged_reply_state", "result", "success", "mode")
+
+
+@cache
+def recordings() -> list[list[dict[str, Any]]]:
+    """What a real server of the edition ``RECORDED`` said, by recording."""
+    lines = (gzip.decompress(path.read_bytes()).splitlines() for path in sorted(_CAPTURES.glob("*.jsonl.gz")))
+    return [[json.loads(line) for line in recording] for recording in lines]
 
 
 def service(event: dict[str, Any]) -> str:

@@ -255,8 +255,18 @@ def _wait_for_greetings(process: subprocess.Popen[bytes], folder: Path, ports: P
         except ConnectionRefusedError:
             return False
 
-    # A connection to the metrics page leaves no event behind, one to a login process would. The master opens all its listeners before it serves any.
-    wait_until(lambda: answers(ports.metrics) and (folder / "run" / "stats-writer").exists(), story)
+    def all_listen() -> bool:
+        return {getattr(ports, name) for name in ports.__slots__} <= _listening()
+
+    # The master opens its listeners one after another, so one that answers says nothing of the others. Those of the logins are only looked at: a
+    # connection to one would leave an event behind, one to the metrics page does not.
+    wait_until(lambda: answers(ports.metrics) and all_listen() and (folder / "run" / "stats-writer").exists(), story)
+
+
+def _listening() -> set[int]:
+    """The TCP ports of this machine's IPv4 addresses on which somebody listens. Source: proc(5), state 0A is LISTEN."""
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:])
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A"}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

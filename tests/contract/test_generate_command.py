@@ -438,7 +438,7 @@ def time_of(text: str) -> float:
         (("imap-login", "--for", "10parsecs"), "10parsecs"),
         (("imap-login", "--for", "-5s"), "0 or more"),
         (("imap-login", "--start", "yesterday"), "2026-03-02T06:00:00Z"),
-        (("imap-login", "--dovecot", "2.3.20"), "did you mean '2.3."),
+        (("imap-login", "--dovecot", "2.3.99"), "did you mean '2.3."),
         (
             ("imap-login", "--sections", "imap,htp"),
             "has authentication-server, authentication-client, connection, http, imap, dns, sql, did you mean 'http'?",

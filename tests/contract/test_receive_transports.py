@@ -911,7 +911,7 @@ def test_command_a_second_signal_helps_when_the_file_blocks(tmp_path):
         (("tcp://:0", "--idle", "-1s"), "0 or more"),
         (("tcp://0.0.0.0:0",), "--public"),
         (("tcp://:0", "--write", "/no/such/folder/file"), "cannot be written"),
-        (("tcp://:0", "--validate", "--dovecot", "2.3.18"), "2.3.19"),
+        (("tcp://:0", "--validate", "--dovecot", "2.5.0"), "did you mean '2.4.4'"),
         (("udp://:0", "--once"), "--idle"),
         (("tcp://:0", "--ready-file", "/no/such/folder/file"), "cannot be written there"),
         (("unix:/no/such/folder/x.sock",), "cannot listen there"),

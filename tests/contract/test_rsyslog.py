@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from waiting import wait_until
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real_server
 
 EVENTS = 200_000
+MANY = 2_000_000
 PATIENCE_S = 120
 
 CONFIG = """
@@ -31,10 +34,10 @@ input(type="imtcp" address="127.0.0.1" port="0" listenPortFileName="{folder}/por
 
 
 @contextmanager
-def rsyslog(program: str, folder: Path) -> Iterator[tuple[int, Path]]:
+def rsyslog(program: str, folder: Path, text: str = CONFIG) -> Iterator[tuple[int, Path]]:
     """A server with a configuration of its own; gives its port and its output file, and ends it orderly."""
     config = folder / "rsyslog.conf"
-    config.write_text(CONFIG.format(folder=folder), encoding="utf-8")
+    config.write_text(text.format(folder=folder), encoding="utf-8")
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([program, "-n", "-C", "-f", config, "-i", folder / "pid"], stdout=log, stderr=subprocess.STDOUT)
         try:
@@ -47,8 +50,9 @@ def rsyslog(program: str, folder: Path) -> Iterator[tuple[int, Path]]:
             server.wait(PATIENCE_S)
 
 
-def generate(to: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "dovestorm", "generate", "working-day", "--events", str(EVENTS), "--seed", "7", "--format", "json", "--to", to]
+def generate(to: str, *options: str) -> subprocess.CompletedProcess[str]:
+    what = ["working-day", "--events", str(EVENTS), "--seed", "7", "--format", "json", "--to", to, *options]
+    command = [sys.executable, "-m", "dovestorm", "generate", *what]
     return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
@@ -63,3 +67,77 @@ def test_rsyslog_gets_every_event(tmp_path: Path, require_program: Callable[[str
     lines = received.read_bytes().splitlines()
     assert len(lines) == EVENTS
     assert received.read_bytes() == expected.read_bytes()
+
+
+def audited(received: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and report of an audit of what rsyslog wrote."""
+    words = ["--scenario", "working-day", "--events", str(EVENTS), "--seed", "7", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "dovestorm", "audit", *words, *arguments, received], capture_output=True, text=True, timeout=PATIENCE_S
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_the_audit_finds_that_nothing_was_lost(tmp_path: Path, require_program: Callable[[str], str]) -> None:
+    """200,000 events over TCP, written whole by one action, and by another as JSON that rsyslog made, with the event in a field."""
+    wrapped = 'template(name="wrapped" type="list" option.jsonf="on") { property(outname="message" name="rawmsg" format="jsonf") }'
+    second = f'action(type="omfile" file="{tmp_path}/wrapped" template="wrapped" ioBufferSize="256k" flushOnTXEnd="on")'
+    config = CONFIG.replace("ruleset(", wrapped.replace("{", "{{").replace("}", "}}") + "\nruleset(").replace("}}\ninput", f"  {second}\n}}}}\ninput")
+    with rsyslog(require_program("rsyslogd"), tmp_path, config) as (port, received):
+        run = generate(f"tcp://127.0.0.1:{port}")
+        assert run.returncode == 0, run.stderr
+        wait_until(lambda: lines_in(tmp_path / "wrapped") >= EVENTS, "the last event", seconds=PATIENCE_S)
+    code, report = audited(received)
+    # In whatever order: with two actions, rsyslog's queue is emptied by more than one thread.
+    assert (code, report["once"], report["compared"]) == (0, EVENTS, "bytes")
+    code, report = audited(tmp_path / "wrapped", "--field", "message")
+    assert (code, report["once"]) == (0, EVENTS)
+
+
+@pytest.mark.slow
+def test_two_locust_workers_deliver_two_million_events(tmp_path: Path, require_program: Callable[[str], str]) -> None:
+    """Locust over TCP into rsyslog's file: nothing is lost and nothing altered, however the workers' shards came in."""
+    made = generate("/dev/null", "--events", str(MANY), "--json")
+    size = json.loads(made.stdout)["sinks"][0]["written_bytes"]
+    with rsyslog(require_program("rsyslogd"), tmp_path) as (port, received):
+        options = ["--seed", "7", "--events", str(MANY), "--workers", "2", "--users", "2", "--for", "15min"]
+        command = [sys.executable, "-P", "-m", "dovestorm", "load", "working-day", "--to", f"tcp://127.0.0.1:{port}", *options]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=10 * PATIENCE_S)
+        assert run.returncode == 0, run.stdout + run.stderr
+        wait_until(lambda: received.exists() and received.stat().st_size >= size, "the last event", seconds=PATIENCE_S)
+    code, report = audited(received, "--events", str(MANY))
+    assert (code, report["once"], report["missing"], report["altered"]) == (0, MANY, 0, 0)
+
+
+def test_the_audit_counts_what_udp_loses(tmp_path: Path, require_program: Callable[[str], str]) -> None:
+    """As fast as can be over UDP: what is missing is what was sent less what rsyslog wrote; the rest arrived unaltered."""
+    config = CONFIG.replace("imtcp", "imudp").replace(' supportOctetCountedFraming="off"', "")
+    config = config.replace('port="0" listenPortFileName="{folder}/port"', 'port="{free}" rcvbufSize="4k"')
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+    (tmp_path / "port").write_text(str(free))
+    with rsyslog(require_program("rsyslogd"), tmp_path, config.replace("{free}", str(free))) as (port, received):
+        wait_until(lambda: is_bound(port), "rsyslog's socket", seconds=PATIENCE_S)
+        run = generate(f"udp://127.0.0.1:{port}")
+        assert run.returncode == 0, run.stderr
+    written = lines_in(received)
+    code, report = audited(received)
+    assert 0 < written < EVENTS
+    assert (code, report["missing"], report["delivered"]) == (1, EVENTS - written, written)
+    assert (report["altered"], report["doubled"], report["foreign"]) == (0, 0, 0)
+
+
+def lines_in(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def is_bound(port: int) -> bool:
+    """Whether somebody has the UDP port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False

@@ -15,7 +15,15 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ("scenarios/working-day.yaml", "scenarios/fragments/", "seeds/catalog/imap.yaml", "seeds/pools/", "locustfiles/", "py.typed")
+SHIPPED = (
+    "scenarios/working-day.yaml",
+    "scenarios/fragments/",
+    "seeds/catalog/imap.yaml",
+    "seeds/pools/",
+    "locustfiles/",
+    "load/assets/delivery.js",
+    "py.typed",
+)
 
 
 def run(command: list[str | Path], folder: Path, **more: str) -> str:

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "contract"))
 from stats_peer import StatsProcess
 
 from dovestorm import formats
-from dovestorm.batch import Batch, Column, Encoding, FieldSlot, Layout, RecordKind
+from dovestorm.batch import ABSENT, Batch, Column, Encoding, FieldSlot, Layout, RecordKind
 from dovestorm.kernel import RecordTooLargeError, reference
 from dovestorm.sinks.event_filter import parse_filter
 from dovestorm.sinks.stats_telling import Told
@@ -125,3 +125,23 @@ def test_a_layout_without_kinds_is_no_error() -> None:
     layout = Layout("2.3.19", "vm", (), (), ())
     empty = Batch(layout, np.zeros(0, np.int32), *(np.zeros(0, np.int64) for _ in range(3)))
     assert rendered(empty) == []
+
+
+@pytest.mark.parametrize("first", [Column(2, Encoding.TIMESTAMP, optional=True), Column(2, Encoding.INTEGER)])
+def test_a_parent_without_categories_and_fields_is_said(first) -> None:
+    """Of a session, whose optional fields are absent; of a process, whose event has no categories."""
+    fields = (
+        FieldSlot("user", first),
+        FieldSlot("service", Column(3, Encoding.INTEGER, optional=True)),
+        FieldSlot("duration", Column(4, Encoding.INTEGER)),
+    )
+    kinds = (RecordKind("e", (), (*fields, FieldSlot("more", Column(5, Encoding.INTEGER))), 6), RecordKind("f", (), (fields[2], fields[0]), 6))
+    rows = [[5, 6, ABSENT if first.optional else 7, ABSENT, 1, 2], [5, 6, 8, ABSENT, 1, 2]] * 2
+    layout = Layout("2.3.19", "vm", kinds, (), ())
+    kind, offset = np.array([0, 1] * 2, np.int32), np.arange(4) * 6
+    records = rendered(Batch(layout, kind, offset, np.zeros(4, np.int64), np.array(rows, np.int64).ravel()))
+    told = Told(parse_filter("event=*"), live=1)
+    telling = told.say(b"".join(records), np.cumsum([0, *map(len, records)]).tolist())
+    process = StatsProcess()
+    process.feed(b"VERSION\tstats-client\t4\t0\n" + telling.data + told.farewell())
+    assert [event.name for event in process.events] == ["e", "f"] * 2

@@ -92,7 +92,8 @@ def test_event_field_pairs_of_every_section():
 
 def test_sections_have_their_titles_in_order_and_the_version_note():
     titles = {section.key: section.title for section in catalog.sections()}
-    assert list(titles.items()) == [
+    assert catalog.sections_of("2.3.6") == tuple(titles)[:7]
+    assert list(titles.items())[:7] == [
         ("authentication-server", "Authentication Server"),
         ("authentication-client", "Authentication Client"),
         ("connection", "Connection"),

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 CAPTURES = Path(__file__).parents[2] / "seeds" / "captures"
-PREFIXES = ("auth_", "client_connection_", "server_connection_", "http_request_", "imap_command_", "dns_", "sql_")
 EDITION = catalog.load("2.3.19")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
@@ -44,6 +43,15 @@ NARROW = {
 }
 
 
+# What the recorded client, mail or dictionary had, which others need not have.
+_WORK = """
+    reason_code user session protocol connection_id transaction_id mail_from mail_from_raw rcpt_to message_id message_from message_subject
+status_code enhanced_code
+"""
+WORK = ADDRESSES | frozenset(_WORK.split())
+FEW = 10
+
+
 class Record(NamedTuple):
     event: str
     service: str
@@ -55,10 +63,9 @@ def read(path: Path) -> Iterator[Record]:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             data = json.loads(line)
-            if data["event"].startswith(PREFIXES):
-                (automatic,) = (name for name in data["categories"] if name.startswith("service:"))
-                categories = frozenset(data["categories"]) - {automatic}
-                yield Record(data["event"], automatic.removeprefix("service:"), categories, data["fields"])
+            (automatic,) = (name for name in data["categories"] if name.startswith("service:"))
+            categories = frozenset(data["categories"]) - {automatic}
+            yield Record(data["event"], automatic.removeprefix("service:"), categories, data["fields"])
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +81,17 @@ def fits(kind: str, value: Any) -> bool:
     return isinstance(value, str) and (kind != "timestamp" or TIME.fullmatch(value) is not None)
 
 
-def test_every_event_of_the_sections_was_recorded(records):
-    """36 events, and a recording of each: nothing in the edition is made up, nothing recorded is missing."""
-    assert len(records) == 19544
-    assert {record.event for record in records} == set(EDITION.events)
-    assert len(EDITION.events) == 36
+def test_every_recorded_event_is_known(records):
+    """88 events; the rest of the edition takes other set-ups than those that were recorded. Of the published list's sections none is left out."""
+    assert len(records) == 28585
+    recorded = {record.event for record in records}
+    assert len(recorded) == 88
+    assert recorded <= set(EDITION.events)
+    listed = catalog.sections_of("2.3.6")
+    assert {event.name for event in EDITION.events.values() if event.section in listed} - recorded == {
+        "http_server_request_started",
+        "http_server_request_finished",
+    }
 
 
 def test_every_field_type_and_value_is_known(records):
@@ -114,17 +127,22 @@ def test_always_means_in_every_record(records):
     present: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
         present[record.event].update(list(record.fields))
-    for event in EDITION.events.values():
+    listed = catalog.sections_of("2.3.6")
+    for event in (EDITION.events[name] for name in counts):
         recorded = {name for name, count in present[event.name].items() if count == counts[event.name]}
         always = {field.name for field in event.fields.values() if field.always}
-        assert recorded - NARROW.get(event.name, set()) == always, event.name
+        assert always <= recorded, event.name
+        if event.section in listed:
+            assert recorded - NARROW.get(event.name, set()) == always, event.name
+        elif counts[event.name] >= FEW:
+            assert recorded - always <= WORK, event.name
 
 
 def test_fields_stand_in_the_order_of_the_server(records):
-    """One order for each service fits 94.6 % of the records, and no single order fits more.
+    """One order for each service fits 93.6 % of the records, and no single order fits more.
 
-    The rest: the server moves ``reason_code`` and ``mailbox`` forward in IMAP commands during which other events were sent,
-    and ``auth`` has another order for lookups (lmtp, doveadm) than for logins.
+    The rest: the server moves ``reason_code`` and ``mailbox`` forward in IMAP commands during which other events were sent, and so do the
+    events that are sent meanwhile; ``auth`` has another order for lookups (lmtp, doveadm) than for logins.
     """
     places: dict[tuple[str, str], dict[str, int]] = {}
     fitting: Counter[str] = Counter()
@@ -135,9 +153,9 @@ def test_fields_stand_in_the_order_of_the_server(records):
         )
         found = [order[name] for name in record.fields]
         fitting[record.event] += found == sorted(found)
-    assert sum(fitting.values()) >= 0.946 * len(records)
+    assert sum(fitting.values()) >= 0.936 * len(records)
     total = Counter(record.event for record in records)
-    below = {event for event in total if fitting[event] < 0.98 * total[event]}
+    below = {event for event in total if fitting[event] < 0.98 * total[event] and total[event] >= 100}
     assert below == {
         "imap_command_finished",
         "auth_userdb_request_started",
@@ -146,6 +164,13 @@ def test_fields_stand_in_the_order_of_the_server(records):
         "auth_client_userdb_lookup_finished",
         "server_connection_connected",
         "server_connection_disconnected",
+        "mail_user_session_finished",
+        "mail_cache_purge_started",
+        "mail_cache_purge_finished",
+        "mail_opened",
+        "smtp_server_command_started",
+        "smtp_server_command_finished",
+        "smtp_server_transaction_rcpt_finished",
     }
 
 

@@ -18,6 +18,7 @@ NAMES = [
     "Events",
     "FormatError",
     "InputError",
+    "Label",
     "ScenarioError",
     "UsageError",
     "__version__",
@@ -91,3 +92,9 @@ def test_help_needs_no_numpy() -> None:
 def test_events_need_no_command_line_and_no_sinks() -> None:
     loaded = loaded_after("import dovestorm; dovestorm.generate('imap-login', sessions=1).to_list()")
     assert loaded & {"click", "faker", "locust", "gevent", "zstandard", "ssl", "dovestorm.sinks", "dovestorm.delivery", "dovestorm.cli"} == set()
+
+
+@pytest.mark.parametrize("module", ["feeder", "beforehand", "lane", "plan", "report", "junit", "shards", "statistics"])
+def test_what_only_makes_and_counts_needs_no_locust(module: str) -> None:
+    """Importing Locust patches the sockets and threads of a process; only users and their run may do that."""
+    assert loaded_after(f"import dovestorm.load.{module}") & {"locust", "gevent", "flask"} == set()

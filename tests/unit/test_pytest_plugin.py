@@ -96,6 +96,11 @@ def test_events(dovestorm_events):
     assert events == dovestorm.generate("imap-login", seed=7, sessions=3, dovecot="2.3.19").to_list()
     assert dovestorm_events("imap-login", events=4, rate=2, users=3, shard=(1, 2), start="2031-01-01T00:00:00Z", duration="1h")
 
+def test_labels(dovestorm_labels):
+    labels = dovestorm_labels("login-storm", seed=7, rate=0.002)
+    assert {label.label for label in labels} == {"failed-over"}
+    assert labels == list(dovestorm.generate("login-storm", seed=7, rate=0.002).labels())
+
 @pytest.mark.parametrize("format", ["json", "tab-text", "msgpack"])
 @pytest.mark.parametrize("time_format", ["rfc3339", "unix"])
 def test_bytes(dovestorm_bytes, events, format, time_format):
@@ -146,7 +151,7 @@ def test_wrong_arguments(dovestorm_events, dovestorm_bytes, dovestorm_file, tmp_
 def test_the_fixtures(pytester: pytest.Pytester) -> None:
     """Strict settings and warnings as errors do not disturb them."""
     pytester.makepyfile(FIXTURES)
-    run(pytester, "--strict-markers", "--strict-config").assert_outcomes(passed=11)
+    run(pytester, "--strict-markers", "--strict-config").assert_outcomes(passed=12)
 
 
 # ---------------------------------------------------------------- the seed

@@ -437,3 +437,26 @@ def test_no_record_crashes_it(value: Any) -> None:
         fields = {field.name: value for field in event.fields.values()}
         validator.feed_record({**base, "event": name, "categories": list(event.categories), "fields": fields}, 2)
     assert not validator.finish().valid
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (r"\u001f", {"2.3.6": 0, "2.3.19": 0, "2.4.0": 1}),
+        (r"\u001F", {"2.3.6": 1, "2.3.19": 1, "2.4.0": 0}),
+        (r"\u2028", {"2.3.19": 0, "2.4.0": 0}),
+        (r"\\u001F", {"2.3.19": 0, "2.4.0": 0}),
+        (r"\\\u001F", {"2.3.19": 1, "2.4.0": 0}),
+    ],
+)
+def test_escapes_are_in_the_case_of_the_edition(text, told):
+    """A note: the stream is valid all the same."""
+    for version, times in told.items():
+        record = (
+            '{"event":"imap_command_finished","hostname":"vm","start_time":"2026-11-23T04:07:50.811472Z","end_time":"2026-11-23T04:07:50.811816Z",'
+            '"categories":["imap"],"fields":{"cmd_args":"' + text + '"}}'
+        )
+        validator = Validator(catalog.load(version))
+        validator.feed_line(record.encode())
+        notes = validator.finish().notes
+        assert ("escape-case" in notes) == bool(times), (version, text)

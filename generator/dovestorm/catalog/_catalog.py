@@ -9,7 +9,9 @@ from dovestorm.errors import CatalogError, nearest
 from dovestorm.resources import catalog_dir
 
 from ._reader import read_catalog
+from ._resolve import canonical_fields as fields_of_events
 from ._resolve import check, edition
+from ._versions import edition_of
 from .model import Edition, Section
 
 if TYPE_CHECKING:
@@ -48,18 +50,16 @@ class Catalog:
         return tuple(Section(section.key, section.title, section.note) for section in self._source.sections)
 
     def load(self, version: str) -> Edition:
-        """The edition of ``version``."""
-        if version not in self.versions:
-            raise CatalogError(f"unknown Dovecot version '{version}', known are {', '.join(self.versions)}{nearest(version, self.versions)}")
+        """The edition of ``version``; a patch release has that of the release that it patches."""
+        version = edition_of(version, known=self.versions, listed=self._source.listed)
         if version not in self._editions:
             self._editions[version] = edition(self._source, version)
         return self._editions[version]
 
     @cached_property
     def event_names(self) -> tuple[str, ...]:
-        """The canonical names of all events that an edition has, by section."""
-        known = {name for version in self.versions for name in self.load(version).by_canonical}
-        return tuple(name for section in self._source.sections for name in section.events if name in known)
+        """The canonical names of all events, by section."""
+        return tuple(name for section in self._source.sections for name in section.events)
 
     def canonical_fields(self, event: str) -> frozenset[str]:
         """The canonical names of all fields that ``event`` has in an edition."""
@@ -69,8 +69,7 @@ class Catalog:
 
     @cached_property
     def _fields(self) -> dict[str, frozenset[str]]:
-        editions = [self.load(version).by_canonical for version in self.versions]
-        return {event: frozenset(name for known in editions if event in known for name in known[event].fields) for event in self.event_names}
+        return fields_of_events(self._source)
 
     @cached_property
     def pairs(self) -> Mapping[str, tuple[str | None, str | None]]:
@@ -91,7 +90,7 @@ def _shipped() -> Catalog:
 
 
 def load(version: str) -> Edition:
-    """What the Dovecot ``version`` can emit; ``2.3.6`` is the published list. Cached.
+    """What the Dovecot ``version`` can emit; ``2.3.6`` is the published list, ``2.3.19.1`` the same as ``2.3.19``. Cached.
 
     Raises:
         CatalogError: When there is no such edition.

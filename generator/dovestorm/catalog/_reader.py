@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import yaml
 
 from ._nodes import Entry, Faults, Page, offer
-from ._source import CatalogSource, EventSource, Part, Place, Reference, Releases, Row, SectionSource, ServiceSource, Word
+from ._source import CatalogSource, CategorySource, EventSource, Part, Place, Reference, Releases, Row, SectionSource, ServiceSource, Word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,9 +20,9 @@ __all__ = ["PARTS", "read_catalog"]
 PARTS: Final[tuple[str, ...]] = ("listed", "servers")
 TYPES: Final = ("string", "integer", "timestamp", "address", "list")
 UNITS: Final = ("microseconds", "seconds", "bytes")
-_COMMON_KEYS = ("releases", "listed", "sections", "service_category", "upper_hex", "globals", "vocabulary", "groups")
+_COMMON_KEYS = ("releases", "listed", "sections", "service_category", "upper_hex", "globals", "categories", "vocabulary", "groups")
 _SECTION_KEYS = ("section", "title", "note", "vocabulary", "groups", "events")
-_WORD_KEYS = ("type", "unit", "values", "about", "names")
+_WORD_KEYS = ("type", "unit", "values", "about", "names", "quirk", "becomes")
 _ROW_KEYS = (*_WORD_KEYS, "is", "always", "since", "until")
 _PART_KEYS = {
     "listed": ("name", "like", "services", "categories", "fields"),
@@ -81,6 +81,8 @@ class _PageReader:
             values=page.texts(entries["values"].value, "values") if "values" in entries else None,
             about=page.text(entries["about"].value, "about") if "about" in entries else None,
             names=self.names(entries["names"]) if "names" in entries else None,
+            quirk=page.text(entries["quirk"].value, "quirk") if "quirk" in entries else None,
+            becomes=page.text(entries["becomes"].value, "becomes") if "becomes" in entries else None,
         )
 
     def vocabulary(self, entry: Entry | None) -> dict[str, Word]:
@@ -145,6 +147,15 @@ class _PageReader:
             found.append(ServiceSource(name, categories, order, self.place(own["order"].value if order else at)))
         return tuple(found)
 
+    def categories(self, entry: Entry) -> dict[str, CategorySource]:
+        """What is to be known of categories: since when, until when, under what names."""
+        found: dict[str, CategorySource] = {}
+        for key, _, value in self.page.mapping(entry.value, "categories").values():
+            with self.faults.kept():
+                own = self.page.mapping(value, f"category '{key}'", ("names", "since", "until"))
+                found[key] = CategorySource(self.names(own["names"]) if "names" in own else ((0, key),), *self.span(own))
+        return found
+
     def part(self, kind: str, canonical: str, at: yaml.Node, node: yaml.Node) -> Part:
         page = self.page
         entries = page.mapping(node, f"'{kind}'", _PART_KEYS[kind])
@@ -172,12 +183,13 @@ class _PageReader:
         events: dict[str, EventSource] = {}
         for canonical, at, value in self.page.mapping(entry.value, "events").values():
             with self.faults.kept():
-                own = self.page.mapping(value, f"event '{canonical}'", ("about", *PARTS))
+                own = self.page.mapping(value, f"event '{canonical}'", ("about", "quirk", *PARTS))
                 if "about" not in own:
                     raise self.page.wrong(at, f"event '{canonical}' lacks about, a short description")
                 about = self.page.text(own["about"].value, "about")
                 parts: dict[str, Part] = {kind: self.part(kind, canonical, own[kind].at, own[kind].value) for kind in PARTS if kind in own}
-                events[canonical] = EventSource(canonical, about, parts)
+                quirk = self.page.text(own["quirk"].value, "quirk") if "quirk" in own else ""
+                events[canonical] = EventSource(canonical, about, quirk, parts)
         return events
 
 
@@ -225,6 +237,7 @@ def read_catalog(folder: Path) -> CatalogSource:
             service_category=reader.release(entries["service_category"].value),
             upper_hex=reader.release(entries["upper_hex"].value),
             globals=tuple(item for item in reader.fields(entries["globals"].value) if isinstance(item, Row)),
+            categories=reader.categories(entries["categories"]),
             sections=(),
         )
         for key in keys:

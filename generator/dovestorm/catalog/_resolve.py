@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, TypeAlias
 from dovestorm.errors import nearest
 
 from ._nodes import Faults
-from ._source import CatalogSource, EventSource, Part, Reference, Row, SectionSource, Word
+from ._source import CatalogSource, CategorySource, EventSource, Part, Reference, Row, SectionSource, Word
 from .model import Edition, Event, Field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["check", "edition"]
+__all__ = ["OPEN", "canonical_fields", "check", "edition"]
+
+OPEN = "*"
+"""A field whose name ends so stands for all that begin like it."""
 
 _Items: TypeAlias = "tuple[Row | Reference, ...]"
 
@@ -26,6 +29,7 @@ class _View:
     section: SectionSource
     kind: str
     globals: Mapping[str, Row]
+    changed: Mapping[str, CategorySource]
     release: int | None = None
 
     def part(self, event: EventSource) -> Part:
@@ -96,6 +100,8 @@ class _View:
                 f"unknown field '{row.canonical}'{nearest(row.canonical, self.section.vocabulary)}: the vocabulary must describe it"
             )
         word = row.word.over(known)
+        if word.becomes is not None and word.becomes not in self.section.vocabulary:
+            raise row.place.wrong(f"unknown field '{word.becomes}' after 'becomes'{nearest(word.becomes, self.section.vocabulary)}")
         if word.type is None:
             raise row.place.wrong(f"field '{row.canonical}' has no type; the vocabulary must give it")
         return word
@@ -121,7 +127,17 @@ class _View:
             if name in taken:
                 raise row.place.wrong(f"'{canonical}' and '{taken[name]}' would both be called '{name}'; give one an end or another name")
             taken[name] = canonical
-            fields[canonical] = Field(name, canonical, word.type or "", word.unit or "", bool(row.always), word.values, word.about or "")
+            fields[canonical] = Field(
+                name=name,
+                canonical=canonical,
+                type=word.type or "",
+                unit=word.unit or "",
+                always=bool(row.always),
+                values=word.values,
+                about=word.about or "",
+                quirk=word.quirk or "",
+                becomes=word.becomes or "",
+            )
         return fields
 
     def event(self, source: EventSource) -> Event | None:
@@ -132,10 +148,12 @@ class _View:
         name = _at(part.names, self.release or 0)
         if name is None or (self.kind != "listed" and not part.since <= (self.release or 0) <= part.until):
             return None
-        fields = self.fields(part.items or ())
+        found = self.fields(part.items or ())
+        fields = {canonical: field for canonical, field in found.items() if not canonical.endswith(OPEN)}
         services = part.services or ()
-        categories = part.categories or ()
-        by_service = {service.name: service.categories for service in services if service.categories is not None}
+        categories = self.categories(part.categories or ())
+        by_service = {service.name: self.categories(service.categories) for service in services if service.categories is not None}
+        inherited = frozenset(self.categories(part.also or ()))
         return Event(
             name=name,
             canonical=source.canonical,
@@ -146,9 +164,21 @@ class _View:
             orders={s.name: tuple(field for field in s.order if field in fields) for s in services if s.order is not None},
             about=source.about,
             categories_by_service=by_service,
-            known_categories=frozenset(categories).union(part.also or (), *by_service.values()),
-            inherited_categories=frozenset(part.also or ()),
+            known_categories=inherited.union(categories, *by_service.values()),
+            inherited_categories=inherited,
+            open_fields=tuple(field for canonical, field in found.items() if canonical.endswith(OPEN)),
+            quirk=source.quirk,
         )
+
+    def categories(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """What the release calls these categories, without those that it hasn't got; the published list is taken at its word."""
+        changed = {} if self.kind == "listed" else _categories(self.changed, self.release or 0)
+        return tuple(dict.fromkeys(name for name in (changed.get(name, name) for name in names) if name is not None))
+
+
+def _categories(changed: Mapping[str, CategorySource], release: int) -> dict[str, str | None]:
+    """What a release calls the categories that came, went or were renamed; None for those that it lacks."""
+    return {name: _at(one.names, release) if one.since <= release <= one.until else None for name, one in changed.items()}
 
 
 def _at(names: tuple[tuple[int, str], ...], release: int) -> str | None:
@@ -168,7 +198,7 @@ def check(source: CatalogSource) -> None:
     for section in source.sections:
         for event in section.events.values():
             for kind, part in event.parts.items():
-                view = _View(section, kind, shared)
+                view = _View(section, kind, shared, source.categories)
                 with faults.kept():
                     if home.setdefault(event.canonical, section.key) != section.key:
                         raise part.place.wrong(f"event '{event.canonical}' is already in section '{home[event.canonical]}'")
@@ -184,6 +214,21 @@ def check(source: CatalogSource) -> None:
     faults.settle()
 
 
+def canonical_fields(source: CatalogSource) -> dict[str, frozenset[str]]:
+    """The canonical names of the fields that every event has, whatever the release."""
+    shared = {row.canonical: row for row in source.globals}
+    found: dict[str, frozenset[str]] = {}
+    for section in source.sections:
+        for event in section.events.values():
+            names: set[str] = set()
+            for kind in event.parts:
+                view = _View(section, kind, shared, source.categories)
+                names |= view.rows(view.part(event).items or ()).keys()
+                names |= set() if kind == "listed" else shared.keys()
+            found[event.canonical] = frozenset(name for name in names if not name.endswith(OPEN))
+    return found
+
+
 def edition(source: CatalogSource, version: str) -> Edition:
     """What ``version`` can emit; ``version`` must be on the axis of releases.
 
@@ -196,7 +241,7 @@ def edition(source: CatalogSource, version: str) -> Edition:
     shared = {row.canonical: row for row in source.globals}
     events: list[Event] = []
     for section in source.sections:
-        view = _View(section, kind, shared, release)
+        view = _View(section, kind, shared, source.categories, release)
         for event in section.events.values():
             with faults.kept():
                 made = view.event(event)
@@ -209,4 +254,5 @@ def edition(source: CatalogSource, version: str) -> Edition:
         by_canonical={event.canonical: event for event in events},
         service_category=release >= source.service_category,
         upper_hex=release >= source.upper_hex,
+        changed_categories={} if kind == "listed" else _categories(source.categories, release),
     )

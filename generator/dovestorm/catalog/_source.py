@@ -12,7 +12,19 @@ from ._nodes import WrongNodeError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CatalogSource", "EventSource", "Part", "Place", "Reference", "Releases", "Row", "SectionSource", "ServiceSource", "Word"]
+__all__ = [
+    "CatalogSource",
+    "CategorySource",
+    "EventSource",
+    "Part",
+    "Place",
+    "Reference",
+    "Releases",
+    "Row",
+    "SectionSource",
+    "ServiceSource",
+    "Word",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +59,7 @@ class Word:
 
     Attributes:
         names: Names on the wire: number of the release from which on each holds, ascending.
+        becomes: The field that later releases have in its place.
     """
 
     type: str | None = None
@@ -54,6 +67,8 @@ class Word:
     values: tuple[str, ...] | None = None
     about: str | None = None
     names: tuple[tuple[int, str], ...] | None = None
+    quirk: str | None = None
+    becomes: str | None = None
 
     def over(self, base: Word) -> Word:
         """This word, and ``base`` where this one says nothing."""
@@ -63,6 +78,8 @@ class Word:
             values=base.values if self.values is None else self.values,
             about=base.about if self.about is None else self.about,
             names=base.names if self.names is None else self.names,
+            quirk=base.quirk if self.quirk is None else self.quirk,
+            becomes=base.becomes if self.becomes is None else self.becomes,
         )
 
 
@@ -119,6 +136,7 @@ class EventSource:
 
     canonical: str
     about: str
+    quirk: str
     parts: Mapping[str, Part]
 
 
@@ -135,6 +153,15 @@ class SectionSource:
 
 
 @dataclass(frozen=True, slots=True)
+class CategorySource:
+    """A category that not all releases have, or that was once called otherwise; ``names`` as in ``Word``."""
+
+    names: tuple[tuple[int, str], ...]
+    since: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogSource:
     """All files together; vocabulary and groups of a section already include the common ones.
 
@@ -142,6 +169,7 @@ class CatalogSource:
         listed: The edition that the published list makes up.
         service_category: Number of the first release with automatic ``service:`` categories.
         upper_hex: Number of the first release that writes JSON escapes in upper case.
+        categories: Those of the servers that came, went or were renamed.
     """
 
     releases: Releases
@@ -149,4 +177,5 @@ class CatalogSource:
     service_category: int
     upper_hex: int
     globals: tuple[Row, ...]
+    categories: Mapping[str, CategorySource]
     sections: tuple[SectionSource, ...]

@@ -32,6 +32,8 @@ class Field:
         always: Whether every record of the event has it.
         values: The closed set of values, or None when any value goes.
         about: A short description.
+        quirk: What is odd about it on the wire, such as a number that is written as a text; empty for most.
+        becomes: Canonical name of the field that later releases have in its place; empty for most.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Field:
     always: bool = False
     values: tuple[str, ...] | None = None
     about: str = ""
+    quirk: str = ""
+    becomes: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class Event:
         categories_by_service: For services whose records have other categories than ``categories``; read it with ``categories_for``.
         known_categories: Every category that a record of the event can have, whatever the service and its parents; also without ``service:``.
         inherited_categories: Those of them that a record can take over from the work that caused it.
+        open_fields: Fields that can go on as they like behind their beginning, such as ``http_hdr_*``; they are not among ``fields``.
+        quirk: What is odd about it; empty for most.
     """
 
     name: str
@@ -72,6 +78,8 @@ class Event:
     categories_by_service: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     known_categories: frozenset[str] = frozenset()
     inherited_categories: frozenset[str] = frozenset()
+    open_fields: tuple[Field, ...] = ()
+    quirk: str = ""
 
     def categories_for(self, service: str) -> tuple[str, ...]:
         """The usual categories of a record that ``service`` sends, without the automatic one."""
@@ -93,6 +101,7 @@ class Edition:
         by_canonical: The same events by canonical name.
         service_category: Whether every record carries ``service:<name>`` (2.3.9 and later).
         upper_hex: Whether JSON escapes are written in upper case (2.4.0 and later).
+        changed_categories: By canonical name, what the edition calls the categories that not all releases call so; None for those it lacks.
     """
 
     version: str
@@ -100,3 +109,8 @@ class Edition:
     by_canonical: Mapping[str, Event]
     service_category: bool
     upper_hex: bool
+    changed_categories: Mapping[str, str | None] = field(default_factory=dict)
+
+    def category(self, canonical: str) -> str | None:
+        """What the edition calls a category, or None when it has none such."""
+        return self.changed_categories.get(canonical, canonical)

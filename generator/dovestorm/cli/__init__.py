@@ -17,7 +17,10 @@ _COMMANDS = {
     "generate": "Generate a scenario's events and deliver them.",
     "receive": "The reference consumer: receive events, count and check them.",
     "validate": "Check a stream against the catalog and the order of events.",
+    "audit": "Hold what a consumer wrote against the stream that it was sent: missing, doubled, altered.",
     "compare": "Hold two streams against each other: what differs, and whether sessions can be told apart.",
+    "load": "Load-test a consumer with Locust: paced or flat out, by many workers, with a verdict.",
+    "find-limit": "Find the highest rate of events that a consumer sustains.",
     "catalog": "List what a Dovecot version can emit.",
     "scenarios": "List the shipped scenarios, or show one.",
     "check": "Check a scenario file.",
@@ -34,7 +37,7 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"dovestorm.cli.{cmd_name}_command").command
+        command: click.Command = importlib.import_module(f"dovestorm.cli.{cmd_name.replace('-', '_')}_command").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

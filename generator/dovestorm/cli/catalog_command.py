@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from dovestorm.errors import CatalogError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from dovestorm.catalog import Edition, Event, Field
+    from dovestorm.catalog import Difference, Edition, Event, Field, Section
 
 __all__ = ["command"]
 
@@ -23,14 +24,25 @@ _DEFAULT = "2.3.6"
 @click.command("catalog")
 @click.argument("name", required=False, metavar="[EVENT]")
 @click.option("--dovecot", "version", metavar="VERSION", help=f"The edition to show (default {_DEFAULT}, or the first that has EVENT).")
+@click.option("--section", metavar="NAME", help="List only the events of this section.")
+@click.option("--diff", "two", nargs=2, metavar="OLD NEW", help="Show what changed from one version to another.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
-def command(*, name: str | None, version: str | None, as_json: bool) -> None:
+def command(*, name: str | None, version: str | None, section: str | None, two: tuple[str, str] | None, as_json: bool) -> None:
     """List the events of a Dovecot version, or show one EVENT: its fields, their types, values and versions."""
     from dovestorm import catalog
 
+    if name is not None and (two or section):
+        raise click.UsageError(f"{'--diff' if two else '--section'} and EVENT exclude each other: give one")
+    if two and version:
+        raise click.UsageError("--diff and --dovecot exclude each other: give one")
+    if section is not None and section not in (known := [one.key for one in catalog.sections()]):
+        raise CatalogError(f"unknown section '{section}'{nearest(section, known)}, known are {', '.join(known)}")
+    if two:
+        _print_difference(catalog.difference(catalog.load(two[0]), catalog.load(two[1]), section=section), as_json=as_json)
+        return
     if name is None:
         edition = catalog.load(version or _DEFAULT)
-        _print_json(_edition_data(edition)) if as_json else _print_edition(edition)
+        _print_json(_edition_data(edition, section)) if as_json else _print_edition(edition, section)
         return
     editions = [catalog.load(known) for known in catalog.versions()]
     chosen, event = _find(name, editions, catalog.load(version) if version else None)
@@ -46,7 +58,8 @@ def _find(name: str, editions: Sequence[Edition], wanted: Edition | None) -> tup
         hint = nearest(name, sorted(known)) or "; 'dovestorm catalog' lists them all"
         raise CatalogError(f"unknown event '{name}'{hint}")
     if wanted is not None and wanted not in having:
-        raise CatalogError(f"Dovecot {wanted.version} has no event '{name}'; {', '.join(edition.version for edition in having)} has it")
+        found = _versions(_event_names(editions, canonical), canonical, editions)
+        raise CatalogError(f"Dovecot {wanted.version} has no event '{name}', it is in {found}")
     chosen = wanted or having[0]
     return chosen, chosen.by_canonical[canonical]
 
@@ -62,9 +75,24 @@ def _field_names(editions: Iterable[Edition], event: str, field: str) -> dict[st
     return {version: fields[field].name for version, fields in known.items() if field in fields}
 
 
-def _edition_data(edition: Edition) -> dict[str, Any]:
+def _print_difference(found: Difference, *, as_json: bool) -> None:
+    from dovestorm.cli.catalog_difference import difference_data, difference_lines
+
+    if as_json:
+        _print_json(difference_data(found))
+        return
+    for line, is_heading in difference_lines(found):
+        click.echo(_heading(line) if is_heading else line)
+
+
+def _shown_sections(edition: Edition, wanted: str | None) -> list[Section]:
     from dovestorm import catalog
 
+    there = catalog.sections_of(edition.version)
+    return [section for section in catalog.sections() if section.key in there and wanted in (None, section.key)]
+
+
+def _edition_data(edition: Edition, wanted: str | None) -> dict[str, Any]:
     sections = [
         {
             "section": section.key,
@@ -76,7 +104,7 @@ def _edition_data(edition: Edition) -> dict[str, Any]:
                 if event.section == section.key
             ],
         }
-        for section in catalog.sections()
+        for section in _shown_sections(edition, wanted)
     ]
     return {"edition": edition.version, "sections": sections}
 
@@ -88,6 +116,7 @@ def _event_data(edition: Edition, event: Event, editions: Sequence[Edition]) -> 
         "edition": edition.version,
         "section": event.section,
         "about": event.about,
+        "quirk": event.quirk or None,
         "editions": _event_names(editions, event.canonical),
         "categories": list(event.categories),
         "categories_by_service": {service: list(categories) for service, categories in event.categories_by_service.items()},
@@ -102,10 +131,12 @@ def _event_data(edition: Edition, event: Event, editions: Sequence[Edition]) -> 
                 "values": None if field.values is None else list(field.values),
                 "presence": _presence(field),
                 "about": field.about,
+                "quirk": field.quirk or None,
                 "editions": _field_names(editions, event.canonical, field.canonical),
             }
             for field in event.fields.values()
         ],
+        "open_fields": [{"name": field.name, "type": field.type, "about": field.about} for field in event.open_fields],
     }
 
 
@@ -113,23 +144,21 @@ def _print_json(data: dict[str, Any]) -> None:
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
-def _print_edition(edition: Edition) -> None:
-    from dovestorm import catalog
-
+def _print_edition(edition: Edition, wanted: str | None) -> None:
     pairs = sum(len(event.fields) for event in edition.events.values())
     click.echo(_heading(f"Dovecot {edition.version}: {len(edition.events)} events, {pairs} event fields"))
-    for section in catalog.sections():
+    for section in _shown_sections(edition, wanted):
         click.echo(f"\n{_heading(section.title)}: {section.note}")
         events = [event for event in edition.events.values() if event.section == section.key]
         _print_table([(f"  {event.name}", _counted(len(event.fields)), event.about) for event in events])
 
 
 def _print_event(edition: Edition, event: Event, editions: Sequence[Edition]) -> None:
-    click.echo(f"{_heading(event.name)} (Dovecot {edition.version}, {event.section}): {event.about}")
+    click.echo(f"{_heading(event.name)} (Dovecot {edition.version}, {event.section}): {_told(event)}")
     automatic = ["service:<process>"] if edition.service_category else []
     _print_table(
         [
-            ("  versions", _versions(_event_names(editions, event.canonical), event.canonical)),
+            ("  versions", _versions(_event_names(editions, event.canonical), event.canonical, editions)),
             ("  in scenarios", event.canonical),
             ("  categories", ", ".join([*event.categories, *automatic]) or "none"),
             *((f"    of {service}", ", ".join([*categories, *automatic]) or "none") for service, categories in event.categories_by_service.items()),
@@ -146,21 +175,34 @@ def _print_event(edition: Edition, event: Event, editions: Sequence[Edition]) ->
                 f"  {_shown(field.name)}",
                 f"{field.type}, {field.unit}" if field.unit else field.type,
                 _presence(field),
-                _versions(_field_names(editions, event.canonical, field.canonical), field.canonical),
-                field.about if field.values is None else f"{field.about}: {' | '.join(field.values)}",
+                _versions(_field_names(editions, event.canonical, field.canonical), field.canonical, editions),
+                _told(field) if field.values is None else f"{_told(field)}: {' | '.join(field.values)}",
             )
             for field in event.fields.values()
         ]
     )
+    for field in event.open_fields:
+        click.echo(f"  and any {field.name}  {field.type}  {_told(field)}")
 
 
 def _presence(field: Field) -> str:
     return "always" if field.always else "sometimes"
 
 
-def _versions(names: dict[str, str], canonical: str) -> str:
-    """``2.3.6 as tag, 2.3.19``: where it exists, with the name where that is not the canonical one."""
-    return ", ".join(version if name == canonical else f"{version} as {_shown(name)}" for version, name in names.items())
+def _told(one: Event | Field) -> str:
+    """What it is, and what is odd about it."""
+    return f"{one.about} (quirk: {one.quirk})" if one.quirk else one.about
+
+
+def _versions(names: dict[str, str], canonical: str, editions: Iterable[Edition]) -> str:
+    """``2.3.6 to 2.3.8 as tag, 2.3.9 to 2.4.4``: where it exists, with the name where that is not the canonical one."""
+    parts: list[str] = []
+    for name, group in groupby((edition.version for edition in editions), names.get):
+        versions = list(group)
+        if name is not None:
+            span = versions[0] if len(versions) == 1 else f"{versions[0]} to {versions[-1]}"
+            parts.append(span if name == canonical else f"{span} as {_shown(name)}")
+    return ", ".join(parts)
 
 
 def _shown(name: str) -> str:

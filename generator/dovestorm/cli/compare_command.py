@@ -15,7 +15,7 @@ __all__ = ["command"]
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(["auto", *registry.FORMATS]),
+    type=click.Choice(["auto", *registry.READABLE]),
     default="auto",
     show_default=True,
     help="Format; auto goes by the first bytes.",

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dovestorm import registry
-from dovestorm.cli.units import DURATION, FACTOR, RATE, TIMESTAMP, Name
+from dovestorm.cli.stream_options import open_wanted, stream_options
+from dovestorm.cli.units import DURATION, FACTOR, RATE, Name
 
 if TYPE_CHECKING:
+    from dovestorm.delivery import Report
+    from dovestorm.labels.file import LabelFile
     from dovestorm.stream import Stream
 
 __all__ = ["command"]
@@ -23,19 +26,12 @@ __all__ = ["command"]
 @click.option("--format", "format_name", type=Name(list(registry.FORMATS)), help="How events look. Default: json, or what the target needs.")
 @click.option("--time-format", type=Name(["rfc3339", "unix"]), default="rfc3339", show_default=True, help="How times look.")
 @click.option("--dovecot", metavar="VERSION", help="The edition to emit, instead of the scenario's own.")
-@click.option("--sections", metavar="LIST", help="Only events of these catalog sections, such as imap,http; by default all that the edition has.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Same scenario, edition and seed: same bytes.")
-@click.option("--sessions", type=click.IntRange(min=0), help="Start so many sessions and let each end.")
-@click.option("--events", type=click.IntRange(min=0), help="Stop after so many events.")
-@click.option("--for", "duration", type=DURATION, help="Stop after so much scenario time, such as 10min.")
-@click.option("--shard", metavar="I/N", default="1/1", help="Every N-th session, from the I-th on; the N shards are exactly the whole.")
-@click.option("--start", type=TIMESTAMP, help="When the scenario begins, such as 2026-03-02T09:00:00Z, instead of its own start.")
-@click.option("--users", type=click.IntRange(min=1), help="How many users there are, instead of the scenario's own number.")
-@click.option("--scale", type=FACTOR, default=1.0, metavar="FACTOR", help="Multiply the arrival rate.")
+@stream_options()
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work.")
 @click.option("--window", type=DURATION, hidden=True, help="Length of the machine's window; the bytes do not depend on it.")
 @click.option("--speed", type=FACTOR, metavar="FACTOR", help="Pace by scenario time: 1 is real time, 60 an hour a minute.")
 @click.option("--rate", type=RATE, help="Pace by events, such as 5000/s.")
+@click.option("--labels", metavar="FILE", help="Also write which sessions belong to what the scenario planted: JSON lines, or CSV for .csv.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON (on standard error when events go to standard output).")
 @click.option("--quiet", "-q", is_flag=True, help="No progress bar and no summary; errors are still told.")
 @click.pass_context
@@ -50,6 +46,7 @@ def command(
     workers: int,
     speed: float | None,
     rate: float | None,
+    labels: str | None,
     as_json: bool,
     quiet: bool,
     **wanted: Any,
@@ -66,8 +63,9 @@ def command(
     if speed is not None and rate is not None:
         raise click.UsageError("--speed and --rate exclude each other: give one")
     format_name = registry.choose_format([sinks.scheme(url) for url in targets], format_name, default="json")
-    stream = _open(scenario, wanted)
+    stream = open_wanted(scenario, wanted)
     outlets = [sinks.open_url(url) for url in targets or ("-",)]
+    ground_truth = None if labels is None else _label_file(labels, targets, stream)
     pacer = None if speed is None and rate is None else delivery.Pacer(speed=speed, rate=rate)
     timed = speed is not None
     blocks = stream.blocks(format_name, time_format=time_format, workers=workers, keep=delivery.VALID_BLOCKS, timed=timed)
@@ -79,25 +77,29 @@ def command(
         click.echo(text, file=sys.stderr if to_stdout else sys.stdout)
     elif not quiet or report.exit_code:
         click.echo(report.to_text(), err=True)
+    if ground_truth is not None:
+        _write_labels(ground_truth, stream, report, quiet=quiet)
     ctx.exit(report.exit_code)
 
 
-def _open(scenario: str, wanted: dict[str, Any]) -> Stream:
-    from dovestorm.stream import Limits, open_stream, parse_sections, parse_shard
+def _label_file(path: str, targets: tuple[str, ...], stream: Stream) -> LabelFile:
+    """The file of labels, with its first line: a path that cannot be is told before anything is made."""
+    from dovestorm.labels.file import LabelFile
 
-    overrides: dict[str, Any] = {}
-    if wanted["start"] is not None:
-        overrides["start"] = wanted["start"]
-    if wanted["users"] is not None:
-        overrides["population.users"] = wanted["users"]
-    return open_stream(
-        scenario,
-        dovecot=wanted["dovecot"],
-        seed=wanted["seed"],
-        shard=parse_shard(wanted["shard"]),
-        limits=Limits(sessions=wanted["sessions"], events=wanted["events"], duration=wanted["duration"]),
-        rate=wanted["scale"],
-        window=wanted["window"],
-        overrides=overrides,
-        sections=None if wanted["sections"] is None else parse_sections(wanted["sections"]),
-    )
+    taken = {"-" if url == "/dev/stdout" else url.removeprefix("file:") for url in targets or ("-",)}
+    if path.replace("/dev/stdout", "-") in taken:
+        raise click.UsageError(f"--labels: {path} is where the events go, name another file")
+    file = LabelFile(path)
+    file.open(stream)
+    return file
+
+
+def _write_labels(file: LabelFile, stream: Stream, report: Report, *, quiet: bool) -> None:
+    """Write the labels of what was made."""
+    try:
+        count = file.fill(stream, events=None if report.complete else report.made, complete=report.complete)
+    finally:
+        file.abort()
+    if not quiet:
+        planted = stream.scenario.labels
+        click.echo(f"labels: {count:,}" if planted else f"labels: none, the scenario '{stream.scenario.name}' plants nothing", err=True)

@@ -9,11 +9,12 @@ import sys
 import threading
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dovestorm.cli.units import DURATION, Name
+from dovestorm.cli.stream_options import audit_options, stream_options
+from dovestorm.cli.units import DURATION, FACTOR, Name
 from dovestorm.errors import DeliveryError, UsageError
 from dovestorm.receive.framing import FORMATS
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from dovestorm.audit import Auditor
     from dovestorm.receive import Receiver
 
 __all__ = ["command"]
@@ -34,6 +36,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @click.option("--write", metavar="FILE", type=click.Path(dir_okay=False), help="Write what arrives, byte for byte; .gz and .zst are compressed.")
 @click.option("--validate", is_flag=True, help="Check every event and the order of events.")
 @click.option("--dovecot", metavar="VERSION", default="2.3.6", show_default=True, help="The edition to check against.")
+@click.option("--audit", "audits", is_flag=True, help="Hold every event against the stream of --scenario; it is made anew while events come.")
+@click.option("--scenario", help="With --audit, what is being sent: a shipped scenario's name, or a file.")
+@stream_options("stream-")
+@click.option("--time-format", type=Name(["rfc3339", "unix"]), default="rfc3339", show_default=True, help="How times look when sent.")
+@audit_options
+@click.option("--speed", type=FACTOR, metavar="FACTOR", help="With --audit: the sender's --speed; how late events come is measured against it.")
+@click.option(
+    "--latency", type=Name(["first", "wall"]), default="first", show_default=True, help="Count from the first arrival, or by the wall clock."
+)
 @click.option("--events", type=click.IntRange(min=0), help="Stop once so many events have come; fewer are an error.")
 @click.option("--for", "seconds", type=DURATION, help="Stop after so long, such as 10s.")
 @click.option("--idle", type=DURATION, help="Stop when something has come, no connection is open, and nothing new has come for so long.")
@@ -62,11 +73,15 @@ def command(
     progress: bool | None,
     as_json: bool,
     quiet: bool,
+    audits: bool,
+    **wanted: Any,
 ) -> None:
     """Receive events at URL and count them: tcp://, tls://, udp://, unix:, unixgram:, http:// or https://.
 
     It ends after --events, --for, --idle or --once, or when interrupted, and prints a summary. Exit code: 0 all well; 1 events were cut
-    off, too large, invalid, or fewer than --events; 2 misuse; 130 interrupted.
+    off, too large, invalid, or fewer than --events, or --audit found the stream not to be the same; 2 misuse; 130 interrupted.
+
+    With --audit, give --scenario, --seed and whatever else the sender was given; its --events and --for are --stream-events and --stream-for here.
     """
     from dovestorm.receive import Receiver
 
@@ -78,8 +93,8 @@ def command(
         from dovestorm.validate import Validator
 
         validator = Validator(catalog.load(dovecot), format=layout)
-    with _stopping() as stopping:
-        receiver = Receiver(url, format=layout, validator=validator, write=write, wanted=events, public=public).start()
+    with _auditor(ctx, layout, events, wanted) if audits else nullcontext() as auditor, _stopping() as stopping:
+        receiver = Receiver(url, format=layout, validator=validator, write=write, wanted=events, public=public, auditor=auditor).start()
         try:
             if ready_file:
                 _say_ready(Path(ready_file), receiver.url)
@@ -91,14 +106,34 @@ def command(
             problem = _stop(receiver)
         summary = receiver.summary
         fewer = "" if events is None or summary.events >= events else f"only {summary.events:,} of {events:,} events came"
-        code = 130 if stopping() else 0 if summary.sound and not problem and not fewer else 1
+        report = None if auditor is None else auditor.finish()
+        is_right = summary.sound and not problem and not fewer and (report is None or report.clean)
+        code = 130 if stopping() else 0 if is_right else 1
         if as_json:
-            click.echo(json.dumps(summary.to_dict()))
+            click.echo(json.dumps({**summary.to_dict(), **({} if report is None else {"audit": report.to_dict()})}))
         elif not quiet or code:
-            click.echo(summary.to_text(), err=quiet)
+            click.echo(summary.to_text() if report is None else f"{summary.to_text()}\n{report.to_text()}", err=quiet)
         for told in filter(None, (problem, fewer)):
             click.echo(f"dovestorm: {told}", err=True)
         ctx.exit(code)
+
+
+def _auditor(ctx: click.Context, layout: str, events: int | None, wanted: dict[str, Any]) -> Auditor:
+    """What ``--audit`` asks for."""
+    from dovestorm.audit import Arrivals, Auditor
+    from dovestorm.cli.stream_options import auditor_wanted, open_wanted
+
+    if wanted["scenario"] is None:
+        raise click.UsageError("--audit needs --scenario (and --seed, and what else the sender was given)")
+    is_given = ctx.get_parameter_source("dovecot") is not click.core.ParameterSource.DEFAULT
+    wanted["dovecot"] = ctx.params["dovecot"] if is_given else None
+    if wanted["stream_events"] is None and wanted["sessions"] is None:
+        wanted["stream_events"] = events
+    speed, wall = wanted["speed"], wanted["latency"] == "wall"
+    arrivals = Arrivals(speed=speed or 1.0, wall=wall) if speed is not None or wall else None
+    layout = "json" if layout == "auto" else layout
+    stream = open_wanted(wanted["scenario"], wanted)
+    return Auditor(stream, format=layout, time_format=wanted["time_format"], arrivals=arrivals, ahead=True, **auditor_wanted(wanted))
 
 
 def _stop(receiver: Receiver) -> str:

@@ -15,7 +15,7 @@ __all__ = ["command"]
 @click.option(
     "--format",
     "layout",
-    type=click.Choice(["auto", *registry.FORMATS]),
+    type=click.Choice(["auto", *registry.READABLE]),
     default="auto",
     show_default=True,
     help="Format; auto goes by the first bytes.",
@@ -24,7 +24,7 @@ __all__ = ["command"]
 @click.option("--max-examples", type=click.IntRange(min=0), default=5, show_default=True, help="Examples to show of each finding.")
 @click.option("--sections", metavar="A,B", help="Check only the events of these sections of the catalog.")
 @click.option("--ignore-unknown-events", is_flag=True, help="Pass over events that the edition does not have.")
-@click.option("--unordered", is_flag=True, help="Records may be out of order; rules over several records are off.")
+@click.option("--unordered", is_flag=True, help="Records may be out of order, as from several senders; rules over several records are off.")
 @click.option("--complete", is_flag=True, help="Nothing is cut off at either end: all that starts must finish.")
 @click.pass_context
 def command(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from dovestorm.catalog.model import Edition, Event, Field
 
-__all__ = ["Emission"]
+__all__ = ["LABEL_EVENT", "Emission", "Mark"]
 
 _END = Reg(-1)
 """Stands for the end time, which no field of a scenario can be."""
@@ -31,9 +32,23 @@ _FITS = {
 """Which kinds of value a field of each type takes."""
 
 
+LABEL_EVENT = ""
+"""The event of records that only say that a session was labelled; no event is called so."""
+
+_LABEL_PROCESS = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What one or more label steps say: the label's name, and during which fault windows only (always, if none is named)."""
+
+    label: str
+    windows: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Emission:
-    """The record kinds of a program, each once, and the service that emits it."""
+    """The record kinds of a program, each once, and the service that emits it; ``marks`` are the labels, None when nobody asks for them."""
 
     edition: Edition
     texts: Texts
@@ -42,6 +57,7 @@ class Emission:
     kinds: dict[RecordKind, int] = field(default_factory=dict)
     services: dict[str, int] = field(default_factory=dict)
     service_of_kind: list[int] = field(default_factory=list)
+    marks: dict[Mark, int] | None = None
 
     def event(self, canonical: str) -> Event | None:
         """The event in this edition, or None when the edition lacks it."""
@@ -76,6 +92,27 @@ class Emission:
         row = [start, builder.read(CLOCK), *columns[FIRST_FIELD:]]
         builder.emit(number, [*row, *[Const(0)] * (kind.width - len(row))])
 
+    def mark(self, mark: Mark, known: Mapping[str, Val], builder: Builder) -> None:
+        """Add the operation that tells of a label: a record that no format ever sees, with the number of its mark.
+
+        It draws nothing, takes no time and begins no block, so that the program makes the same events as without it.
+
+        Args:
+            mark: What it says.
+            known: What is known of the session, by the names of its variables.
+            builder: The block being built.
+        """
+        if self.marks is None:
+            return
+        now = builder.read(CLOCK)
+        columns: list[Operand] = [now, _END, Const(self.marks.setdefault(mark, len(self.marks)))]
+        slots = [FieldSlot("mark", Column(FIRST_FIELD, Encoding.INTEGER))]
+        for name, val in known.items():
+            if val.kind is not Kind.NOTHING:
+                slots.append(FieldSlot(name, Column(place_columns(val.columns, columns), val.kind.encoding, optional=val.optional)))
+        number = self._number(RecordKind(LABEL_EVENT, (), tuple(slots), len(columns)), _LABEL_PROCESS)
+        builder.emit(number, [now, now, *columns[FIRST_FIELD:]])
+
     def _number(self, kind: RecordKind, service: str) -> int:
         process = self.services.setdefault(service, len(self.services))
         # Without the service category, one kind may come from two services: the process matters for the export clock, so it keeps them apart.
@@ -96,6 +133,8 @@ class Emission:
             return Constant("".join(str(piece) for piece in pieces))
         if spec.type == "timestamp" and val.kind is Kind.INTEGER and val.constant:
             val = Val(Kind.TIMESTAMP, val.columns)
+        if spec.type == "integer":
+            val = self._number_of(val)
         self._check(event, spec, val)
         if val.constant and not val.optional and val.kind in {Kind.INTEGER, Kind.TEXT, Kind.LIST} and len(val.columns) == 1:
             return self._constant(spec, val)
@@ -103,6 +142,15 @@ class Emission:
         if spec.type == "string" and val.kind is Kind.INTEGER and not val.optional:
             return Composition((Hole(index, Encoding.INTEGER),))
         return Column(index, val.kind.encoding, optional=val.optional)
+
+    def _number_of(self, val: Val) -> Val:
+        """A number that was read as a text, because the field is one in other events of the release (ports before 2.3.9)."""
+        if val.kind is not Kind.TEXT or not val.constant or len(val.columns) != 1:
+            return val
+        operand = val.columns[0]
+        assert isinstance(operand, Const)
+        text = str(self.texts.items[operand.value])
+        return Val(Kind.INTEGER, (Const(int(text)),)) if re.fullmatch("[0-9]{1,18}", text) else val
 
     def _constant(self, spec: Field, val: Val) -> Constant:
         operand = val.columns[0]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dovestorm.batch import ABSENT
 from dovestorm.engine.bindings import Binding, Kind, Parts, Val, Var
 from dovestorm.engine.blocks import CLOCK, Block, Branch, Builder, Const, Operand, Stop, Terminator, goto
+from dovestorm.engine.emission import Mark
 from dovestorm.engine.values import Values, fault_at, greatest, never_negative
 from dovestorm.errors import nearest
 from dovestorm.kernel.instructions import Code
@@ -25,6 +26,9 @@ __all__ = ["FlowCompiler"]
 
 PARK_US = 5_000_000
 """After a step that may take longer than this a session waits for the window in which it goes on, before it emits anything."""
+
+_IDENTITY = ("user", "session", "client_ip", "client_port")
+"""The variables by which a labelled session is known."""
 
 _NOW, _START, _DURATION = "now", "start", "duration"
 
@@ -252,6 +256,10 @@ class FlowCompiler:
                 self._run_inner()
             case model.End():
                 self._end(step)
+            case model.Label():
+                # What no event of the flow needs to know is not known to its labels either: asking for it would draw.
+                known = {name: self.variables[name].get(self._builder) for name in _IDENTITY if name in self.variables}
+                self.emission.mark(Mark(step.name, step.windows), known, self._builder)
 
     def _emit(self, step: model.Emit) -> None:
         begin = self._keep_clock() if step.takes is not None else None
@@ -287,12 +295,13 @@ class FlowCompiler:
             raise fault_at(at, f"categories ({given}) must be one list, the same for every session")
         names = tuple(self.emission.texts.items[column.value])
         known = [event.known_categories for name in events if name is not None and (event := self.emission.event(name)) is not None]
-        for name in names if known else ():
+        wire = tuple(found for name in names if (found := self.emission.edition.category(name)) is not None)
+        for name in wire if known else ():
             if not any(name in categories for categories in known):
                 raise fault_at(
                     at, f"unknown category '{name}' of {' and '.join(filter(None, events))}{nearest(name, sorted(frozenset().union(*known)))}"
                 )
-        return names
+        return wire
 
     def _keep_clock(self) -> Var:
         return self._hidden(Val(Kind.TIMESTAMP, (self._builder.read(CLOCK),)))

@@ -185,6 +185,13 @@ class Machine:
 
     # ------------------------------------------------------------ sessions
 
+    def unfinished(self) -> NDArray[np.int64]:
+        """Numbers of the sessions that may still add to the stream: they go on, or have records that are exported later; some may be named twice."""
+        going = np.ones(self._used, dtype=bool)
+        for slots in self._free:
+            going[slots] = False
+        return np.concatenate((self._table[: self._used, SESSION][going], self._carry.session[: self._carry.events]))
+
     def _admit(self, end: int) -> None:
         for numbers, moments in self._newcomers.before(end):
             slots = self._allocate(len(numbers))
@@ -219,6 +226,11 @@ class Machine:
         for larger, present in ((table, self._table), (clock, self._clock), (place, self._place)):
             larger[: self._used] = present[: self._used]
         self._table, self._clock, self._place, self._capacity = table, clock, place, capacity
+
+    def under_way(self) -> NDArray[np.int64]:
+        """The numbers of the sessions of which more records may come, in no order; those that have not begun are not among them."""
+        alive = self._table[: self._used, SESSION][self._clock[: self._used] != _NEVER]
+        return np.concatenate([alive, self._carry.session[: self._carry.events]])
 
     def _unload(self, source: Arena, target: Arena) -> None:
         if source.events:

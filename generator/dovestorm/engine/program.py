@@ -12,7 +12,7 @@ import numpy as np
 from dovestorm.batch import Layout
 from dovestorm.engine.bindings import Texts, Var
 from dovestorm.engine.blocks import CLOCK, SESSION, STATE, Block, Branch, Builder, Operation, Read, Terminator, Write, goto
-from dovestorm.engine.emission import Emission
+from dovestorm.engine.emission import Emission, Mark
 from dovestorm.engine.flows import FlowCompiler
 from dovestorm.engine.phases import Phases
 from dovestorm.engine.sessions import Builtins
@@ -42,6 +42,7 @@ class Program:
         cells: How many 64-bit cells a session needs.
         processes: Names of the emitting services, for the export clock.
         process_of_kind: int64, the emitting service of each record kind.
+        marks: What records of labels refer to by number; empty in a program that was compiled without them.
     """
 
     scenario: model.Scenario
@@ -50,6 +51,7 @@ class Program:
     cells: int
     processes: tuple[str, ...]
     process_of_kind: np.ndarray[Any, np.dtype[np.int64]]
+    marks: tuple[Mark, ...] = ()
 
     @cached_property
     def bytecode(self) -> Bytecode:
@@ -59,19 +61,20 @@ class Program:
         return bytecode(self)
 
 
-def compile_scenario(scenario: model.Scenario, edition: Edition, *, sections: frozenset[str] | None = None) -> Program:
+def compile_scenario(scenario: model.Scenario, edition: Edition, *, sections: frozenset[str] | None = None, labels: bool = False) -> Program:
     """Compile a scenario for the edition that it was loaded for; raises ``ScenarioError`` where values do not fit together.
 
     Args:
         scenario: The scenario.
         edition: What its events are called, and which fields they have.
         sections: Keys of the catalog sections whose events leave; None for all. The other events are what they are with all.
+        labels: Whether records among the events, which stay the same, tell which session is labelled, and when.
     """
     variables: dict[str, dict[str, Var]] = {flow.name: {} for flow in scenario.flows}
     phases = Phases.of(scenario.faults)
     before: object = None
     for _ in range(_MOST_PASSES):
-        emission = Emission(edition, Texts(), sections)
+        emission = Emission(edition, Texts(), sections, marks={} if labels else None)
         blocks = _compile_flows(scenario, emission, phases, variables)
         now = [(name, var.kind, len(var.cells), var.optional, var.counts, var.most) for flow in variables.values() for name, var in flow.items()]
         if now == before:
@@ -85,7 +88,8 @@ def compile_scenario(scenario: model.Scenario, edition: Edition, *, sections: fr
     layout = Layout(edition.version, scenario.server.hostname, tuple(emission.kinds), tuple(emission.texts.items), tuple(emission.texts.shapes))
     linked = tuple(_link(block, cell_of, needed) for block, needed in zip(blocks, end, strict=True))
     cells = max(cell_of.values()) + 1
-    return Program(scenario, layout, linked, cells, tuple(emission.services), np.array(emission.service_of_kind, dtype=np.int64))
+    services = np.array(emission.service_of_kind, dtype=np.int64)
+    return Program(scenario, layout, linked, cells, tuple(emission.services), services, tuple(emission.marks or ()))
 
 
 def _compile_flows(scenario: model.Scenario, emission: Emission, phases: Phases, variables: dict[str, dict[str, Var]]) -> list[Block]:

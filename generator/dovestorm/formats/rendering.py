@@ -33,13 +33,14 @@ class Renderer:
         name: The format's name.
         content_type: For HTTP.
         terminator: Size in bytes of what ends each record: 1 (a newline) or 0.
+        layout: What it renders.
     """
 
     def __init__(self, name: str, layout: Layout, dialect: Dialect) -> None:
         self.name = name
         self.content_type = dialect.content_type
         self.terminator = dialect.terminator
-        self._layout = layout
+        self.layout = layout
         self._rows = dialect.rows
         self._walker = Walker(compile_layout(layout, dialect))
 
@@ -91,8 +92,8 @@ class Renderer:
             first += count
 
     def _check(self, batch: Batch) -> None:
-        if batch.layout is self._layout:
+        if batch.layout is self.layout:
             return
-        if batch.layout != self._layout:
+        if batch.layout != self.layout:
             raise FormatError(f"batch: its layout is not the one that this {self.name} renderer was made for")
-        self._layout = batch.layout
+        self.layout = batch.layout

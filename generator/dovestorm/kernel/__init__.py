@@ -9,6 +9,7 @@ it was built.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dovestorm.errors import UsageError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from dovestorm.kernel.instructions import in_order
     from dovestorm.kernel.reference import Walker
 
-__all__ = ["RecordTooLargeError", "Template", "Walker", "implementation", "in_order", "interpreter"]
+__all__ = ["RecordTooLargeError", "Template", "Walker", "fingerprinting", "implementation", "in_order", "interpreter"]
 
 
 def _choose(wish: str) -> ModuleType:
@@ -55,6 +56,18 @@ def interpreter() -> type[Interpreter] | None:
     from dovestorm.kernel._interpreter import Interpreter
 
     return Interpreter
+
+
+def fingerprinting() -> ModuleType:
+    """The module with ``fingerprint``, ``line_ends`` and ``Recent``, compiled where the compiled kernel serves."""
+    if implementation() == "cython":
+        with suppress(ImportError):
+            from dovestorm.kernel import _fingerprint
+
+            return _fingerprint
+    from dovestorm.kernel import fingerprints as reference
+
+    return reference
 
 
 if not TYPE_CHECKING:

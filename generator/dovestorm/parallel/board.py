@@ -24,7 +24,7 @@ SLOTS = 4
 """Windows that may be under way at once."""
 PLANS = 64
 """How many windows' ends, counts and reports are remembered; more than can be under way."""
-_BLOCKS = 10
+_BLOCKS = 14
 """Rendered blocks that each worker may have out, beside those that the asking process keeps."""
 OVER = int(np.iinfo(np.int64).max)
 """The "end" that is announced after the last window, and a worker's report that it has nothing left to do."""

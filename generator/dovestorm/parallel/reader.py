@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Reader"]
 
-_TARGET = 1 << 15
+_TARGET = 1 << 16
+"""About how many events a worker should make of a window: fewer, and the workers wait for each other more often than they need."""
 
 
 class Reader:

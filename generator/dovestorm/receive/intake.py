@@ -6,22 +6,39 @@ import threading
 import time
 from collections import Counter
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
-from dovestorm.errors import DeliveryError
+from dovestorm.clock import wall_us
+from dovestorm.errors import DeliveryError, DovestormError
 from dovestorm.receive.newlines import count_newlines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from dovestorm.validate import Validator
 
-__all__ = ["Intake"]
+__all__ = ["Auditing", "Intake"]
 
 _NAME_BEGIN = b'{"event":"'
 _NAME_SIZE = 120
 _NAMES = 10_000
 """More names than any catalog has: whoever sends nonsense does not fill the memory."""
+
+
+class Auditing(Protocol):
+    """Who holds what comes against what was sent; see ``dovestorm.audit.Auditor``."""
+
+    def lines(self, data: bytes, moment_us: int = 0) -> None:
+        """Take whole lines, and when they came."""
+
+    def record(self, data: bytes, moment_us: int = 0) -> None:
+        """Take one record."""
+
+    def take(self, data: bytes, begins: NDArray[np.int64], ends: NDArray[np.int64], moment_us: int = 0) -> None:
+        """Take records that lie in ``data`` from ``begins`` to ``ends``."""
 
 
 class Intake:
@@ -32,9 +49,18 @@ class Intake:
         write: A file that gets every record, byte for byte, in order of arrival.
         keep: Whether records are kept in memory.
         wanted: The count of events at which ``enough`` is set.
+        auditor: Gets every record.
     """
 
-    def __init__(self, *, validator: Validator | None = None, write: BinaryIO | None = None, keep: bool = False, wanted: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        validator: Validator | None = None,
+        write: BinaryIO | None = None,
+        keep: bool = False,
+        wanted: int | None = None,
+        auditor: Auditing | None = None,
+    ) -> None:
         self.events = 0
         self.bytes = 0
         self.truncated = 0
@@ -43,7 +69,7 @@ class Intake:
         self.open_connections = 0
         self.by_event: Counter[str] = Counter()
         self.records: list[bytes] = []
-        self.looks = validator is not None or keep or write is not None
+        self.looks = validator is not None or keep or write is not None or auditor is not None
         """Whether records are needed themselves, and not just their number."""
         self.checks = validator is not None
         self.begun: float | None = None
@@ -53,6 +79,7 @@ class Intake:
         self.failure: DeliveryError | None = None
         self.changed = threading.Condition()
         self._validator, self._write, self._keep, self._wanted = validator, write, keep, wanted
+        self._auditor = auditor
 
     @property
     def has_enough(self) -> bool:
@@ -69,6 +96,7 @@ class Intake:
         with self.changed:
             self._note(count_newlines(data, 0, len(data)), len(data))
             self._put(data)
+            self._audit(lambda auditor: auditor.lines(data, wall_us()))
             if not self._keep and self._validator is None:
                 return
             lines = data.split(b"\n")
@@ -85,6 +113,7 @@ class Intake:
         with self.changed:
             self._note(1, len(data))
             self._put(data + b"\n")
+            self._audit(lambda auditor: auditor.record(data, wall_us()))
             if self._keep:
                 self.records.append(data)
             if self._validator is not None:
@@ -97,6 +126,7 @@ class Intake:
             before = self.events
             self._note(len(records), len(data))
             self._put(data)
+            self._audit(lambda auditor: _take(auditor, data, ends))
             if self._keep:
                 self.records.extend(data[begin:end] for begin, end in pairwise((0, *ends)))
             for number, record in enumerate(records if self._validator is not None else ()):
@@ -149,6 +179,15 @@ class Intake:
             self._write = None
             self.failure = DeliveryError(f"the received events can no longer be written: {error.strerror or error}")
 
+    def _audit(self, bring: Callable[[Auditing], None]) -> None:
+        if self._auditor is None:
+            return
+        try:
+            bring(self._auditor)
+        except DovestormError as error:
+            self._auditor = None
+            self.failure = DeliveryError(f"the received events can no longer be audited: {error}")
+
     def _name(self, line: bytes) -> None:
         if line.startswith(_NAME_BEGIN):
             end = line.find(b'"', len(_NAME_BEGIN))
@@ -159,3 +198,10 @@ class Intake:
     def _count_name(self, name: str) -> None:
         name = name[:_NAME_SIZE]
         self.by_event[name if name in self.by_event or len(self.by_event) < _NAMES else "..."] += 1
+
+
+def _take(auditor: Auditing, data: bytes, ends: list[int]) -> None:
+    import numpy as np
+
+    places = np.array(ends, np.int64)
+    auditor.take(data, np.append(0, places[:-1]), places, wall_us())

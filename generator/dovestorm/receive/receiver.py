@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from dovestorm.receive.intake import Auditing
     from dovestorm.validate import Report as ValidationReport
     from dovestorm.validate import Validator
 
@@ -37,6 +38,7 @@ class Receiver:
         keep: Whether records are kept in memory, for ``events`` and ``records``.
         wanted: How many events ``wait_until_done`` waits for.
         public: Whether an address that others can reach may be bound.
+        auditor: Holds every record against what was sent; whoever made it asks it for its report after ``stop``.
 
     Raises:
         UsageError: The URL, the format or the file cannot be used.
@@ -52,6 +54,7 @@ class Receiver:
         keep: bool = False,
         wanted: int | None = None,
         public: bool = False,
+        auditor: Auditing | None = None,
     ) -> None:
         if format not in FORMATS:
             raise UsageError(f"unknown format '{format}', known are {', '.join(FORMATS)}")
@@ -59,7 +62,7 @@ class Receiver:
         self._format = format
         self._validator = validator
         self._path = None if write is None else Path(write)
-        self._keep, self._wanted = keep, wanted
+        self._keep, self._wanted, self._auditor = keep, wanted, auditor
         self._file: BinaryIO | None = None
         self._server: Server | None = None
         self._summary: Summary | None = None
@@ -87,7 +90,7 @@ class Receiver:
         except UsageError:
             server.close()
             raise
-        self.intake = Intake(validator=self._validator, write=self._file, keep=self._keep, wanted=self._wanted)
+        self.intake = Intake(validator=self._validator, write=self._file, keep=self._keep, wanted=self._wanted, auditor=self._auditor)
         server.start(self.intake)
         self._server = server
         return self

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from dovestorm.scenario.expansion import Expansion
 from dovestorm.scenario.fragments import Folder, Fragment
 from dovestorm.scenario.grammar import FLOW, FRAGMENT
-from dovestorm.scenario.model import Flow, Value, Weight
+from dovestorm.scenario.model import Add, Flow, Label, Set, Step, Value, Weight
 from dovestorm.scenario.nodes import Node, Scalar, Table
 from dovestorm.scenario.place import BUILT_INS, Place
 from dovestorm.scenario.reading import Frame, Reading, Reference, shown
@@ -58,12 +58,15 @@ class Flows:
         if "flow" not in entries or "steps" not in entries:
             return None
         name = self.reading.name(entries["flow"], what="a flow's name")
-        frame = Frame(name, fragment=False, windows=self.reading.windows)
+        frame = Frame(name, fragment=False, windows=self.reading.windows, labels=tuple(self.reading.labels or ()))
         steps = Steps(self.reading, frame, self.expansion)
         weight = self.reading.weight(entries["weight"], frame) if "weight" in entries else Weight(1.0)
         body = steps.read(entries["steps"], what="steps")
         if not getattr(entries["steps"], "items", True):
             self.fault(entries["steps"].at, f"flow '{name}' is empty, it needs at least one step")
+        label = self.reading.label(entries["label"], frame) if "label" in entries else None
+        if label is not None:
+            body = _labelled(body, Label(label, (), entries["label"].at))
         frame.section = "finally"
         last = steps.read(entries.get("finally"), what="finally")
         if self.expansion.may_end(last):
@@ -139,7 +142,9 @@ class Flows:
         windows = None
         if "faults" in entries:
             windows = tuple(self.reading.name(item, what="a fault's name") for item in self.reading.listing(entries["faults"], what="faults"))
-        frame = Frame(stem, fragment=True, parameters=tuple(given.entries), windows=windows)
+        listed = self.reading.listing(entries["labels"], what="labels") if "labels" in entries else ()
+        labels = tuple(self.reading.name(item, what="a label's name") for item in listed)
+        frame = Frame(stem, fragment=True, parameters=tuple(given.entries), windows=windows, labels=labels)
         steps = Steps(self.reading, frame, self.expansion).read(entries.get("steps"), what="steps")
         return Fragment(stem, self._defaults(given, frame), steps, frame)
 
@@ -163,6 +168,12 @@ class Flows:
                 self.fault(reference.at, f"a default cannot use the parameter '${reference.name}'")
         frame.references.extend(reference for reference in own.references if reference.name not in frame.parameters)
         return defaults
+
+
+def _labelled(steps: tuple[Step, ...], label: Label) -> tuple[Step, ...]:
+    """The label behind the variables that a flow sets first, its user and address among them."""
+    place = next((number for number, step in enumerate(steps) if not isinstance(step, Set | Add)), len(steps))
+    return (*steps[:place], label, *steps[place:])
 
 
 def _within(flow: Frame) -> Iterator[tuple[Frame, str, bool]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["ARRIVALS", "FLOW", "FRAGMENT", "POPULATION", "PRIMITIVES", "SCENARIO", "SERVER", "STATE", "Key", "Primitive"]
+__all__ = ["ARRIVALS", "FLOW", "FRAGMENT", "LABEL_KINDS", "PLANTED", "POPULATION", "PRIMITIVES", "SCENARIO", "SERVER", "STATE", "Key", "Primitive"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,11 @@ PRIMITIVES: Mapping[str, Primitive] = {
     ),
     "inner": Primitive("nothing", "In a fragment: where the steps of its 'use' run."),
     "end": Primitive("text", "End the session, for this reason."),
+    "label": Primitive(
+        "name",
+        "Marks the session as part of a planted behaviour, for --labels; events do not change.",
+        {"during": Key("names", "Only while one of these fault windows is open.")},
+    ),
 }
 
 STATE: Mapping[str, Key] = {
@@ -107,6 +112,7 @@ STATE: Mapping[str, Key] = {
 FLOW: Mapping[str, Key] = {
     "flow": Key("label", "The flow's name.", required=True),
     "weight": Key("weight", "Its share of the sessions."),
+    "label": Key("name", "The planted behaviour that its sessions belong to."),
     "steps": Key("steps", "What a session does.", required=True),
     "finally": Key("steps", "Steps that run at the session's end, however it comes."),
 }
@@ -134,6 +140,14 @@ ARRIVALS: Mapping[str, Key] = {
     "during": Key("factors", "Factor of the rate while a fault window is open."),
 }
 
+LABEL_KINDS = ("attack", "outage", "storm", "bulk", "other")
+"""What a planted behaviour may be."""
+
+PLANTED: Mapping[str, Key] = {
+    "kind": Key("label kind", f"One of {', '.join(LABEL_KINDS)}.", required=True),
+    "summary": Key("text", "What it is, in one line."),
+}
+
 SCENARIO: Mapping[str, Key] = {
     "scenario": Key("label", "The scenario's name.", required=True),
     "summary": Key("text", "What it shows, in one line."),
@@ -145,6 +159,7 @@ SCENARIO: Mapping[str, Key] = {
     "arrivals": Key("arrivals", "When sessions begin.", required=True),
     "pools": Key("pools", "Pools of texts of this scenario."),
     "faults": Key("windows", "Stretches of time in which something is wrong."),
+    "labels": Key("planted", "The planted behaviours, by the names of their labels."),
     "flows": Key("flows", "The kinds of sessions.", required=True),
 }
 
@@ -153,5 +168,6 @@ FRAGMENT: Mapping[str, Key] = {
     "summary": Key("text", "What it does, in one line."),
     "parameters": Key("parameters", "Its parameters with their defaults."),
     "faults": Key("names", "The fault windows that it may name; any if left out."),
+    "labels": Key("names", "The labels that it may give; a scenario need not have them."),
     "steps": Key("steps", "Its steps.", required=True),
 }

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from dovestorm.scenario import units
-from dovestorm.scenario.grammar import ARRIVALS, POPULATION, SERVER
-from dovestorm.scenario.model import Arrivals, At, FaultWindow, Population, Server
+from dovestorm.scenario.grammar import ARRIVALS, LABEL_KINDS, PLANTED, POPULATION, SERVER
+from dovestorm.scenario.model import Arrivals, At, FaultWindow, Planted, Population, Server
 from dovestorm.scenario.nodes import Node, Scalar, Table
 from dovestorm.scenario.place import COUNT, Place
 from dovestorm.scenario.reading import Frame, Reading, shown
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from dovestorm.scenario.pools import Pools
 
-__all__ = ["arrivals", "fault_windows", "pools", "population", "server"]
+__all__ = ["arrivals", "fault_windows", "planted", "pools", "population", "server"]
 
 LARGEST_POPULATION = 10**12
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*", re.IGNORECASE)
@@ -189,3 +189,24 @@ def fault_windows(reading: Reading, node: Node | None, *, start: int) -> tuple[F
             reading.faults.add(entries["to"].at, f"to ({shown(entries['to'])}) must come after from ({shown(entries['from'])})")
         windows.append(FaultWindow(name, begin, end))
     return tuple(windows)
+
+
+def planted(reading: Reading, node: Node | None) -> tuple[Planted, ...]:
+    """Read the planted behaviours."""
+    table = Table({}, {}, At()) if node is None else reading.table(node, what="labels")
+    if node is table and not table.entries:
+        reading.faults.add(table.at, "labels is empty, give it at least one")
+    found = []
+    for name, item in table.entries.items():
+        reading.name(table.keys[name], what="a label's name")
+        body = reading.table(item, what="a label")
+        if body is not item:
+            continue
+        optional = [key for key, option in PLANTED.items() if not option.required]
+        entries = reading.keys(body, what=f"label '{name}'", required=("kind",), optional=optional)
+        kind = entries.get("kind")
+        if kind is not None and not isinstance(kind, Scalar):
+            reading.faults.add(kind.at, f"kind ({shown(kind)}) must be one of {', '.join(LABEL_KINDS)}")
+        elif kind is not None and reading.known(kind, LABEL_KINDS, what="kind of label"):
+            found.append(Planted(name, kind.text, reading.text(entries.get("summary"), what="summary")))
+    return tuple(found)

@@ -220,7 +220,14 @@ def _scenario(node: Table, source: Source, reading: Reading, flows: Flows, stock
         faults.add(entries["duration"].at, f"duration ({shown(entries['duration'])}) must be > 0")
     windows = head.fault_windows(reading, entries.get("faults"), start=start)
     reading.windows = tuple(dict.fromkeys(window.name for window in windows))
+    labels = head.planted(reading, entries.get("labels"))
+    named = entries.get("labels")
+    reading.labels = named.keys if isinstance(named, Table) else {}
     reading.pools.update(head.pools(reading, entries.get("pools"), stock))
+    read = flows.read(entries["flows"]) if "flows" in entries else ()
+    for label, scalar in reading.labels.items():
+        if label not in reading.given:
+            faults.add(scalar.at, f"label '{label}' is given by no step and no flow")
     return Scenario(
         name,
         reading.text(entries.get("summary"), what="summary"),
@@ -231,6 +238,7 @@ def _scenario(node: Table, source: Source, reading: Reading, flows: Flows, stock
         head.server(reading, entries.get("server")),
         head.arrivals(reading, entries["arrivals"]) if "arrivals" in entries else Arrivals(),
         windows,
-        flows.read(entries["flows"]) if "flows" in entries else (),
+        read,
         source.file,
+        labels,
     )

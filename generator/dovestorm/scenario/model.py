@@ -29,7 +29,9 @@ __all__ = [
     "Flow",
     "Inherit",
     "Inner",
+    "Label",
     "Literal",
+    "Planted",
     "Pool",
     "Population",
     "Repeat",
@@ -348,7 +350,19 @@ class End:
     at: At = HERE
 
 
-Step = Emit | Span | Inherit | Wait | Choose | Switch | Repeat | Walk | Set | Add | Use | Inner | End
+@dataclass(frozen=True, slots=True)
+class Label:
+    """From here on the session belongs to a planted behaviour; ``windows``, if any are named, says during which faults only.
+
+    It takes no time, draws nothing and emits nothing.
+    """
+
+    name: str
+    windows: tuple[str, ...] = ()
+    at: At = HERE
+
+
+Step = Emit | Span | Inherit | Wait | Choose | Switch | Repeat | Walk | Set | Add | Use | Inner | End | Label
 
 
 # ---------------------------------------------------------------- the whole
@@ -411,6 +425,15 @@ class FaultWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class Planted:
+    """A behaviour that a scenario plants, for detections to find: the name of its label, its kind (``attack``, ``outage`` ...), one line about it."""
+
+    name: str
+    kind: str
+    summary: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """A kind of session: ``steps`` from its start; ``finally_`` runs at the end, however it comes (with ``$end_reason``)."""
 
@@ -436,3 +459,4 @@ class Scenario:
     faults: tuple[FaultWindow, ...]
     flows: tuple[Flow, ...]
     file: str = "<scenario>"
+    labels: tuple[Planted, ...] = ()

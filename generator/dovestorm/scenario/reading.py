@@ -61,6 +61,7 @@ class Frame:
         references: Variables that are read.
         uses: Fragments used, with section and whether dropped.
         windows: The fault windows it may name, None for any.
+        labels: The labels it may give.
         inner: Whether ``inner`` stands in it.
         section: ``steps`` or ``finally``.
         dropped: Whether the step being read is dropped for its version guard.
@@ -75,6 +76,7 @@ class Frame:
     references: list[Reference] = field(default_factory=list)
     uses: list[tuple[Fragment, str, bool]] = field(default_factory=list)
     windows: tuple[str, ...] | None = None
+    labels: tuple[str, ...] = ()
     inner: bool = False
     section: str = "steps"
     dropped: bool = False
@@ -92,6 +94,8 @@ class Reading:
         numbers: Session variables that some place needs as a number, from the round before.
         wanted: The same, found in this round.
         texts: Session variables that were given a literal text in this round.
+        labels: Where the scenario names its labels; None for a fragment on its own.
+        given: Labels that some step gives.
         pool: Looks up a pool's entries by name.
         fragment: Looks up a fragment by name, None if there is none (already a fault).
     """
@@ -105,6 +109,8 @@ class Reading:
     fragment: Callable[[Scalar], Fragment | None]
     wanted: dict[str, Place] = field(default_factory=dict)
     texts: set[str] = field(default_factory=set)
+    labels: Mapping[str, Scalar] | None = None
+    given: set[str] = field(default_factory=set)
 
     # ------------------------------------------------------------ questions
 
@@ -204,6 +210,20 @@ class Reading:
         if frame.windows is not None and not self.known(key, frame.windows, what="fault"):
             return False
         return self.windows is None or key.text in self.windows
+
+    def label(self, node: Node, frame: Frame) -> str | None:
+        """Read the name of a label that a step or flow gives; None for a fault, or where the fragment's scenario has none of that name."""
+        if not isinstance(node, Scalar):
+            self.faults.add(node.at, f"label ({shown(node)}) must be a label's name")
+            return None
+        if not frame.labels:
+            where = f"fragment '{frame.name}'" if frame.fragment else "the scenario"
+            self.faults.add(node.at, f"unknown label '{node.text}', {where} names no labels: list it under 'labels'")
+            return None
+        if not self.known(node, frame.labels, what="label"):
+            return None
+        self.given.add(node.text)
+        return node.text if self.labels is None or node.text in self.labels else None
 
     def weight(self, node: Node, frame: Frame) -> Weight:
         """Read a weight: a number, or ``{normal: 5, during: {sql-down: 60}}``."""

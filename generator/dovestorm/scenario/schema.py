@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovestorm import catalog
 from dovestorm.scenario.distributions import PARAMETERS
-from dovestorm.scenario.grammar import ARRIVALS, FLOW, FRAGMENT, POPULATION, PRIMITIVES, SCENARIO, SERVER, STATE, Key
+from dovestorm.scenario.grammar import ARRIVALS, FLOW, FRAGMENT, LABEL_KINDS, PLANTED, POPULATION, PRIMITIVES, SCENARIO, SERVER, STATE, Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -104,6 +104,8 @@ def _head() -> _Schema:
         "factors": _map(_ref("factor"), minProperties=1),
         "pools": _map({"anyOf": [texts, _closed({"file": _ref("label")})]}),
         "windows": _list(_closed({"fault": _ref("name"), "from": _ref("text"), "to": _ref("text")})),
+        "label kind": {"enum": list(LABEL_KINDS)},
+        "planted": _map(_object(PLANTED), minProperties=1),
         "flows": _list(_object(FLOW), 1),
         "parameters": _map({"anyOf": [_ref("value"), _closed({"required": {"const": True}})]}),
     }

@@ -16,6 +16,7 @@ from dovestorm.scenario.model import (
     End,
     Inherit,
     Inner,
+    Label,
     Literal,
     Repeat,
     Set,
@@ -157,7 +158,9 @@ class Steps:
         known = None if self.frame.dropped else self.reading.vocabulary.categories(*events)
         names = []
         for item in self.reading.listing(node, what="categories"):
-            name = self.reading.text(item, what="a category")
+            name = self.reading.vocabulary.edition.category(self.reading.text(item, what="a category"))
+            if name is None:
+                continue
             if known is not None and name not in known:
                 told = " and ".join(event for event in events if event)
                 self.fault(item.at, f"unknown category '{name}' of {told}{self.reading.hint(name, sorted(known), most=20)}")
@@ -364,6 +367,23 @@ class Steps:
         if "${" in reason or reason.startswith("$"):
             self.fault(entries["end"].at, f"end ({shown(entries['end'])}) must be a plain text")
         return End(reason, node.at)
+
+    # ------------------------------------------------------------ labels
+
+    def _label(self, node: Table, entries: _Entries) -> Step | None:
+        name = self.reading.label(entries["label"], self.frame)
+        if "during" not in entries:
+            return None if name is None else Label(name, (), node.at)
+        named = self.reading.listing(entries["during"], what="during")
+        if not named and isinstance(entries["during"], Listing):
+            self.fault(entries["during"].at, "during is empty, name at least one fault window")
+        windows = []
+        for item in named:
+            if not isinstance(item, Scalar):
+                self.fault(item.at, f"a fault ({shown(item)}) must be a fault window's name")
+            elif self.reading.window(item, self.frame):
+                windows.append(item.text)
+        return Label(name, tuple(windows), node.at) if name is not None and windows else None
 
 
 def parameter_place(frame: Frame, name: str) -> Place:

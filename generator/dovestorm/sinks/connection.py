@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import select
 import socket
 import ssl
 from typing import TYPE_CHECKING
@@ -46,7 +45,6 @@ class Connection:
         self._backoff = Backoff(options)
         self._sock: socket.socket | None = None
         self._held: socket.socket | None = None
-        self._poll: select.poll | None = None
         self._most = _CHUNK_BYTES
         self._since = 0.0
         self._met = False
@@ -122,18 +120,23 @@ class Connection:
             OSError: It has closed, or the connection is lost.
             Stopped: ``abort`` was called.
         """
-        if self._poll is None or not self._poll.poll(0):
+        self._check()
+        sock = self._open_socket()
+        sock.settimeout(0)
+        try:
+            said = sock.recv(_CHUNK_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError):
             return b""
-        said = self.receive()
-        if said == b"":
+        finally:
+            sock.settimeout(TICK_S)
+        if not said:
             raise ConnectionResetError(errno.ECONNRESET, "closed by the other side")
-        return said or b""
+        return said
 
     def check_peer(self) -> None:
         """Throw away what the other side said; raise ``OSError`` when it has closed, before anything more is lost to it."""
-        if self._poll is None or not self._poll.poll(0):
-            return
         sock = self._open_socket()
+        # Not asked by poll(): under gevent that hands over to every other greenlet, in the middle of a delivery that is being timed.
         sock.settimeout(0)
         try:
             while sock.recv(_CHUNK_BYTES):
@@ -185,7 +188,7 @@ class Connection:
         for sock in (self._sock, self._held):
             if sock is not None:
                 sock.close()
-        self._sock = self._held = self._poll = None
+        self._sock = self._held = None
 
     def finish(self) -> None:
         """End the stream and wait a little until the other side has closed too, so that nothing under way is thrown away.
@@ -232,8 +235,6 @@ class Connection:
     def _adopt(self, sock: socket.socket) -> None:
         sock.settimeout(TICK_S)
         self._sock, self._held = sock, None
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
         self._most = _TLS_RECORD_BYTES if isinstance(sock, ssl.SSLSocket) else 0
         self._since = self._clock.monotonic()
         if self._met:

@@ -16,7 +16,7 @@ _FIELD_CODES = b"SITL"
 
 def field_names(rest: bytes) -> list[bytes]:
     """The codes and names of the fields in a line's end, after its moment."""
-    return [code + name for code, name, _ in _fields(rest.rstrip(b"\n").split(b"\t"))]
+    return [code + name for code, name, _ in _fields(rest.removeprefix(b"\t").rstrip(b"\n").split(b"\t"))]
 
 
 def read_fields(head: bytes, event: bytes) -> dict[str, int | str | list[str] | None]:

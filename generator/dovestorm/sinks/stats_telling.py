@@ -146,7 +146,7 @@ class Told:
                 self._settled.add(head)
                 return said
             first = second[:-1]
-        _, number, parent, log_type, _, _, rest = first.split(b"\t", 6)
+        number, parent, log_type, rest = _parts(first)
         said += self._parent(number, parent, log_type, _Parent(head, created, rest))
         self._young[head] = number
         return said if len(self._young) < self._live else said + self._forget()
@@ -161,15 +161,15 @@ class Told:
         """Begin a process's own event; it lives as long as the connection."""
         if line in self._processes:
             return b""
-        begin, number, parent, log_type, _, _, rest = line.split(b"\t", 6)
+        number, parent, log_type, rest = _parts(line)
         self._processes[line] = number
-        return b"\t".join([begin, number, parent, log_type, created, rest]) + b"\n"
+        return b"BEGIN\t%s\t%s\t%s\t%s%s\n" % (number, parent, log_type, created, rest)
 
     def _parent(self, number: bytes, parent: bytes, log_type: bytes, new: _Parent) -> bytes:
         """Begin a session's parent; or update it, when the same fields have other values."""
         known = self._parents.get(number)
         self._parents[number] = new
-        begin = b"BEGIN\t%s\t%s\t%s\t%s\t%s\n" % (number, parent, log_type, new.created, new.rest)
+        begin = b"BEGIN\t%s\t%s\t%s\t%s%s\n" % (number, parent, log_type, new.created, new.rest)
         if known is None:
             return begin
         self._young.pop(known.head, None)
@@ -177,7 +177,7 @@ class Told:
         if field_names(known.rest) != field_names(new.rest):
             return b"END\t%s\n%s" % (number, begin)
         new.created = known.created
-        return b"UPDATE\t%s\t%s\t%s\t%s\n" % (number, parent, new.created, new.rest)
+        return b"UPDATE\t%s\t%s\t%s%s\n" % (number, parent, new.created, new.rest)
 
     def _forget(self) -> bytes:
         """End the parents that were not used while enough others were."""
@@ -185,6 +185,12 @@ class Told:
         for number in unused.values():
             del self._parents[number]
         return b"".join(b"END\t%s\n" % number for number in unused.values())
+
+
+def _parts(begin: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Number, parent, log type and the rest of a ``BEGIN`` line without its moment; the rest has its tab in front, or is empty."""
+    _, number, parent, log_type, _, _, *rest = begin.split(b"\t", 6)
+    return number, parent, log_type, b"".join(b"\t" + part for part in rest)
 
 
 def _first_begin(head: bytes) -> int:

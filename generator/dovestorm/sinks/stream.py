@@ -75,9 +75,11 @@ class StreamSink:
                 taken += self._connection.send(view[taken:])
         except (OSError, DeliveryError) as error:
             problem = error
-        whole = len(block) - first if problem is None else int(np.searchsorted(block.ends, begin + taken, side="right")) - first
-        boundary = int(block.ends[first + whole - 1]) if first + whole else 0
-        self.tally.written += whole
-        self.tally.written_bytes += boundary - begin
-        self.tally.retries += taken > boundary - begin
+        finally:
+            # Even if someone kills the greenlet that we are in: the tally says what went out.
+            whole = len(block) - first if taken == len(view) else int(np.searchsorted(block.ends, begin + taken, side="right")) - first
+            boundary = int(block.ends[first + whole - 1]) if first + whole else 0
+            self.tally.written += whole
+            self.tally.written_bytes += boundary - begin
+            self.tally.retries += taken > boundary - begin
         return whole, problem

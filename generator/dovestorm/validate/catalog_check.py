@@ -109,6 +109,15 @@ class EventCheck:
                 add("timestamp", name, f"{shown(fields[name])} is no time")
         return process.service, plan.wrong
 
+    def _known(self, name: str) -> Field | None:
+        """The field of that name, or the open one that it begins like."""
+        if (field := self.fields.get(name)) is not None:
+            return field
+        for other in self.event.open_fields:
+            if type(name) is str and len(name) >= len(other.name) and name.startswith(other.name[:-1]):
+                return other
+        return None
+
     def _judge_address(self, name: str, value: str) -> None:
         """An empty address means that it is not known. Source: ``dest_ip`` of requests that were never connected."""
         try:
@@ -151,26 +160,26 @@ class EventCheck:
 
     def _judge_shape(self, process: Process, shape: tuple[Any, ...], fields: dict[str, Any]) -> _Plan:
         breaches: list[tuple[str, str, str]] = []
-        right: list[Field] = []
+        right: list[tuple[str, Field]] = []
         wrong: list[str] = []
         for name, value in fields.items():
-            if (field := self.fields.get(name)) is None:
+            if (field := self._known(name)) is None:
                 breaches.append(("unknown-field", str(name), f"the event has no such field{nearest(str(name)[:80], self.fields)}"))
             elif not _type_fits(field.type, value):
                 breaches.append(("field-type", name, f"{_described(value)} must be {_EXPECTED[field.type]}"))
                 wrong.append(name)
             else:
-                right.append(field)
+                right.append((name, field))
         breaches += [("missing-field", name, "every such event has it") for name, field in self.fields.items() if field.always and name not in fields]
         breaches += _order_breaches(self.event, process.service, fields)
         plan = _Plan(
             tuple(breaches),
             tuple(wrong),
-            tuple((field.name, *_bounds(field)) for field in right if field.type == "integer"),
-            tuple((field.name, frozenset(field.values)) for field in right if field.values is not None and field.type == "string"),
-            tuple(field.name for field in right if field.type == "address"),
-            tuple(field.name for field in right if field.type == "list"),
-            tuple(field.name for field in right if field.type == "timestamp"),
+            tuple((name, *_bounds(field)) for name, field in right if field.type == "integer"),
+            tuple((name, frozenset(field.values)) for name, field in right if field.values is not None and field.type == "string"),
+            tuple(name for name, field in right if field.type == "address"),
+            tuple(name for name, field in right if field.type == "list"),
+            tuple(name for name, field in right if field.type == "timestamp"),
         )
         if len(process.plans) < _REMEMBERED and len(fields) <= _REMEMBERED_FIELDS:
             process.plans[shape] = plan

@@ -10,13 +10,26 @@ import orjson
 
 from dovestorm.validate.report import printable
 
-__all__ = ["UnreadableError", "parse_json", "repeated_keys"]
+__all__ = ["UnreadableError", "foreign_escape", "parse_json", "repeated_keys"]
 
+# A backslash and what it escapes: so the second of two backslashes never begins an escape.
+_ESCAPE = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)")
 _UNIX_HEAD = re.compile(rb'"start_time"\s*:\s*\d+\.\d{6}\s*,\s*"end_time"\s*:\s*\d+\.\d{6}\s*,')
 
 
 class UnreadableError(Exception):
     """A record that cannot be decoded; the text says why."""
+
+
+def foreign_escape(line: bytes, *, upper: bool) -> str:
+    r"""The first ``\u`` escape of a line whose digits are not in the case of the edition; empty if there is none."""
+    if b"\\u" not in line:
+        return ""
+    for found in _ESCAPE.finditer(line):
+        digits = found[1]
+        if digits is not None and digits != (digits.upper() if upper else digits.lower()):
+            return f"\\u{digits.decode()}"
+    return ""
 
 
 def parse_json(line: bytes) -> Any:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovestorm.errors import UsageError, nearest
 from dovestorm.validate.catalog_check import CatalogCheck
-from dovestorm.validate.json_lines import UnreadableError, exact_unix_times, parse_json, repeated_keys
+from dovestorm.validate.json_lines import UnreadableError, exact_unix_times, foreign_escape, parse_json, repeated_keys
 from dovestorm.validate.lines import LINE_LIMIT, LineSplitter
 from dovestorm.validate.packed import PackedStream
 from dovestorm.validate.report import Ledger, Report, shown
@@ -154,12 +154,14 @@ class Validator:
             return
         if self._format == "auto":
             self._format = detect(line)
+        foreign = ""
         try:
             if self._format == "tab-text":
                 record, repeated = parse_tab_text(line, self._catalog.types)
             else:
                 record = parse_json(line)
                 repeated = repeated_keys(line, record) if type(record) is dict else []
+                foreign = foreign_escape(line, upper=self._edition.upper_hex)
         except UnreadableError as error:
             self._misread(str(error))
             return
@@ -168,6 +170,12 @@ class Validator:
             for key in repeated:
                 self._ledger.add("duplicate-key", key, "stands there twice")
         self.feed_record(record, self._number)
+        if foreign:
+            self._ledger.add(
+                "escape-case",
+                "",
+                f"{foreign}, Dovecot {self._edition.version} writes such digits in {'upper' if self._edition.upper_hex else 'lower'} case",
+            )
         if self._format != "tab-text" and type(record) is dict and type(record.get("start_time")) in {float, int} and not exact_unix_times(line):
             self._ledger.add("timestamp", "start_time", "unix times must be seconds with exactly six decimals")
 

@@ -25,7 +25,7 @@ _VERDICT = "auth_request_finished"
 class ClientRequests:
     """auth_client_request_*: started, then challenged and continued in turn, then finished."""
 
-    __slots__ = ("_duration", "_error", "_forgotten", "_open", "_pairs", "_sessions", "_stream", "_user", "session")
+    __slots__ = ("_duration", "_error", "_forgotten", "_id", "_open", "_pairs", "_sessions", "_stream", "_user", "session")
 
     def __init__(self, stream: Stream, edition: Edition, sessions: Sessions) -> None:
         finished = f"{_CLIENT}finished"
@@ -35,6 +35,7 @@ class ClientRequests:
         self._open: dict[Any, bool | None] = {}
         self._forgotten = -1
         self.session = wire_name(edition, finished, "session")
+        self._id = wire_name(edition, finished, "id")
         self._error = wire_name(edition, finished, "error")
         self._user = wire_name(edition, finished, "user")
         self._duration = wire_name(edition, finished, "duration")
@@ -52,20 +53,27 @@ class ClientRequests:
             if session.request is not None:
                 self._unfinished(session.request[1])
             session.request = (start, self._stream.ledger.position)
+            self._count(session, fields.get(self._id))
 
-    def challenge(self, fields: dict[str, Any], start: int, _end: int, service: str) -> None:
+    def _count(self, session: Session, number: Any) -> None:
+        """Source: recordings; a process numbers its requests, but begins anew with another connection to the authentication service."""
+        if isinstance(number, int):
+            if number <= session.number:
+                self._stream.ledger.add("request-id-order", self._id, f"{number} follows {session.number} in the same session")
+            session.number = number
+
+    def challenge(self, fields: dict[str, Any], start: int, end: int, service: str) -> None:
         """The server asks."""
-        self._step(fields, start, service, asked=True)
+        self._step(fields, start, end, service, asked=True)
 
-    def proceed(self, fields: dict[str, Any], start: int, _end: int, service: str) -> None:
+    def proceed(self, fields: dict[str, Any], start: int, end: int, service: str) -> None:
         """The client answers."""
-        self._step(fields, start, service, asked=False)
+        self._step(fields, start, end, service, asked=False)
 
-    def _step(self, fields: dict[str, Any], start: int, service: str, *, asked: bool) -> None:
+    def _step(self, fields: dict[str, Any], start: int, end: int, service: str, *, asked: bool) -> None:
         """``_open`` says of each request whether a challenge awaits its answer; None if two requests share the key, which have no order."""
         key = self._pairs.key(fields, start, service)
-        if not self._pairs.pending(fields, start, service):
-            self._stream.ledger.add("auth-client-request-pairs", "", "the request has not started, or is over")
+        self._pairs.step(fields, start, end, service)
         open_ = None if self._pairs.shared(key) else self._open.get(key, False)
         if open_ is asked and self._sessions.known_from(start) and start > self._forgotten:
             reason = "the challenge before it was not answered" if asked else "there is no open challenge to answer"
@@ -181,10 +189,15 @@ class Verdicts:
         over = max(end, start + fields.get(self._duration, 0))
         self._lookups(session, fields, start, service, success=success)
         session.answers.append((start, over, success, self._stream.ledger.position, end))
+        work = session.first_work
+        if session.authenticated is None and work is not None and work[0] < start - SLACK_US and self._sessions.known_from(work[0]):
+            reason = f"it began {over - work[0]} microseconds before the login was decided"
+            self._stream.ledger.add_at("mailbox-before-login", work[1], work[2], "", reason)
         session.authenticated = success
         session.decided = over
         if success:
             session.user = fields.get(self._user)
+            session.admitted = start + fields.get(self._duration, 0)
 
     def _lookups(self, session: Session, fields: dict[str, Any], start: int, service: str, *, success: bool) -> None:
         ledger = self._stream.ledger

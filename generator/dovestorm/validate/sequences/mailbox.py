@@ -57,7 +57,7 @@ class Commands:
         if identity := get(self._session):
             session = self._sessions.of(identity, end)
             session.commanded = end
-            self._session_rules(session, start, get(self._user), answered=state is not None)
+            self._session_rules(session, get(self._user), answered=state is not None)
             if name == "LOGOUT" and state == "OK":
                 session.logged_out = self._stream.ledger.position
 
@@ -91,10 +91,8 @@ class Commands:
             when = "before start_time" if ran < start else "after end_time"
             add("imap-times", self._ran, f"lies {start - ran if ran < start else ran - end} microseconds {when}")
 
-    def _session_rules(self, session: Session, start: int, user: Any, *, answered: bool) -> None:
+    def _session_rules(self, session: Session, user: Any, *, answered: bool) -> None:
         add = self._stream.ledger.add
-        if session.authenticated is False and session.request is None and start > session.decided:
-            add("mailbox-after-failed-authentication", "", "the session's last authentication failed")
         if session.logged_out and answered:
             add("command-after-logout", "", f"LOGOUT was answered at position {session.logged_out}")
         if user != session.mailbox_user:

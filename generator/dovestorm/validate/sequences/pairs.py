@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from dovestorm.catalog.model import Edition
     from dovestorm.validate.sequences.stream import Stream
 
-__all__ = ["Pairs"]
+__all__ = ["Key", "Pairs"]
 
 _LIMIT = 250_000
 _KEYS = 4
 
 Key = tuple[int, str, Any, Any, Any, Any]
+"""What tells an operation: start_time, service and key fields."""
 
 
 class Pairs:
@@ -66,12 +67,23 @@ class Pairs:
                 del self._again[key]
             else:
                 self._again[key] = more - 1
-        elif start > self._stream.horizon and start > self._horizon:
+        elif self.known_from(start):
             self._stream.ledger.add(self._rule, "", f"no {self._started} before it that began at the same time{self._described(key)}")
+
+    def step(self, fields: dict[str, Any], start: int, _end: int, service: str) -> None:
+        """Something between beginning and end."""
+        if not self.pending(fields, start, service):
+            self._stream.ledger.add(
+                self._rule, "", f"no {self._started} before it that has not finished{self._described(self.key(fields, start, service))}"
+            )
 
     def pending(self, fields: dict[str, Any], start: int, service: str) -> bool:
         """Whether the operation has begun and not ended, or may have begun before the stream did."""
-        return self.key(fields, start, service) in self._open or start <= self._stream.horizon or start <= self._horizon
+        return self.key(fields, start, service) in self._open or not self.known_from(start)
+
+    def known_from(self, start: int) -> bool:
+        """Whether all that began then has been seen and is remembered."""
+        return start > self._stream.horizon and start > self._horizon
 
     def shared(self, key: Key) -> bool:
         """Whether two open operations cannot be told apart."""

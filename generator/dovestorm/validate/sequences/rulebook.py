@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from dovestorm.validate.sequences.activity import Activity
 from dovestorm.validate.sequences.authentication import ClientRequests, Lookups, Verdicts
 from dovestorm.validate.sequences.connections import Connections
+from dovestorm.validate.sequences.deliveries import Transactions
 from dovestorm.validate.sequences.http import Requests
 from dovestorm.validate.sequences.mailbox import Commands
 from dovestorm.validate.sequences.names import ABSENT, wire_name
@@ -24,15 +26,36 @@ if TYPE_CHECKING:
 
 __all__ = ["Rulebook", "assemble"]
 
+_STORAGE = (
+    "obox_index_merge",
+    "obox_mailbox_rescan",
+    "obox_mailbox_rebuild",
+    "metacache_user_refresh",
+    "metacache_mailbox_refresh",
+    "metacache_user_bundle_download",
+    "metacache_mailbox_bundle_download",
+    "metacache_upload",
+    "metacache_user_bundle_upload",
+    "metacache_mailbox_bundle_upload",
+    "metacache_user_clean",
+)
 _OPERATIONS = {
     "mail_cache_purge": ("session", "mailbox"),
     "sieve_runtime_script": ("rcpt_to", "script_location"),
     "sieve_storage_save": ("session", "script_location"),
     "dict_iteration": ("session", "key"),
+    "dict_transaction": (),
+    "http_server_request": ("request_id",),
+    "proxy_session": ("remote_port",),
     "smtp_submit": ("mail_from",),
+    "smtp_client_command": ("cmd_name",),
     "smtp_client_transaction": ("mail_from",),
+    **dict.fromkeys(_STORAGE, ("session",)),
 }
 """Other operations that begin and end, and what tells two apart that began at the same time."""
+
+_STEPS = {"proxy_session": "established", "smtp_client_command": "sent"}
+"""What lies between beginning and end of an operation."""
 
 _RESOLVER_FALLBACK = (2, 4, 2)
 """From here on a lookup can finish without having started."""
@@ -106,7 +129,7 @@ class _Builder:
         events = (f"{family}_started", f"{family}_finished")
         if self._has(*events):
             pairs = Pairs(self._stream, self._edition, rule, events, keys)
-            self._add({events[0]: pairs.start, events[1]: pairs.finish})
+            self._add({events[0]: pairs.start, events[1]: pairs.finish, f"{family}_{_STEPS.get(family)}": pairs.step})
             self._book.closers.append(pairs.close)
 
     def authentication(self) -> None:
@@ -139,6 +162,9 @@ class _Builder:
                 self._book.closers.append(connections.close_all)
         if self._has("http_request_finished", "http_request_redirected", "http_request_retried"):
             self._add(Requests(self._stream, self._edition).handlers())
+        if self._has("smtp_server_transaction_started", "smtp_server_transaction_finished"):
+            self._add(Transactions(self._stream, self._edition).handlers())
+        self._add(Activity(self._stream, self._edition, self._sessions).handlers())
         if self._has("imap_command_finished"):
             self._add({"imap_command_finished": Commands(self._stream, self._edition, self._sessions, times).finish})
 

@@ -25,6 +25,7 @@ class Session:
     """The state of one session.
 
     Attributes:
+        admitted: When the server decided to let the user in, by its own clock, -1 before.
         addresses: As ``ADDRESSES`` orders them, None where not yet known.
         request: Start and position of the client's authentication request that is under way.
         requests: Finished ones, not yet held against the server's side.
@@ -39,19 +40,26 @@ class Session:
         mailbox_user: Who gives mailbox commands.
         logged_out: Position of the answered LOGOUT, 0 before.
         commanded: end_time of the latest mailbox command, -1 before.
+        ended: end_time of the mail session's end, -1 before and again when it is woken from hibernation.
+        first_work: Start, position and event of the first thing that the mail process did.
+        number: The id of its latest authentication request, -1 before.
         seen: end_time of the latest event.
     """
 
     __slots__ = (
         "addresses",
+        "admitted",
         "answers",
         "authenticated",
         "commanded",
         "decided",
+        "ended",
         "failed",
+        "first_work",
         "logged_out",
         "lookups",
         "mailbox_user",
+        "number",
         "passed",
         "request",
         "requests",
@@ -62,6 +70,7 @@ class Session:
 
     def __init__(self) -> None:
         self.addresses: tuple[Any, ...] | None = None
+        self.admitted = -1
         self.request: tuple[int, int] | None = None
         self.requests: list[Any] = []
         self.answers: list[Any] = []
@@ -75,6 +84,9 @@ class Session:
         self.mailbox_user: str | None = None
         self.logged_out = 0
         self.commanded = -1
+        self.ended = -1
+        self.first_work: tuple[int, int, str] | None = None
+        self.number = -1
         self.seen = -1
 
 

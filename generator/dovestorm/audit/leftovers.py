@@ -1,0 +1,200 @@
+"""Records that were not recognised, and events that did not come: which of them are the same after all, and which were altered on the way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dovestorm.audit.bits import Bits
+from dovestorm.audit.joining import join
+from dovestorm.audit.likeness import LEVELS, Likeness, prints_of
+from dovestorm.audit.scratch import Bins, Table, bin_of_key, both
+from dovestorm.batch import Batch
+from dovestorm.validate.json_lines import UnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from dovestorm.audit.auditor import Auditor
+    from dovestorm.audit.expectation import Stretch
+    from dovestorm.audit.scratch import Rows
+    from dovestorm.audit.settling import Ledger
+
+__all__ = ["PLACE_BITS", "Leftovers"]
+
+PLACE_BITS = 17
+"""Altered events are kept in bins of so many places of the stream."""
+
+_EXPECTED = [("key", "<u8"), ("more", "<u8"), ("alike", "<u8", (LEVELS,)), ("at", "<i8"), ("delivered", "?")]
+_RECEIVED = [("key", "<u8"), ("more", "<u8"), ("alike", "<u8", (LEVELS,)), ("at", "<i8"), ("offset", "<i8"), ("size", "<i8"), ("readable", "?")]
+_KEYED = [("key", "<u8"), ("at", "<i8"), ("offset", "<i8"), ("size", "<i8")]
+_ALTERED = [("place", "<i8"), ("arrival", "<i8"), ("offset", "<i8"), ("size", "<i8")]
+_ROWS = 1 << 13
+_FILTER_BITS = 26
+
+
+class Leftovers:
+    """Resolves what is left over.
+
+    Args:
+        auditor: Has the records.
+        ledger: Has what is known, and gets what is found.
+
+    Attributes:
+        altered: Place, arrival, and offset and size in the spool of each altered event, in bins by place.
+        resolved: Unknown records of which it is clear now what they are.
+        unreadable: Unknown records that are broken.
+    """
+
+    def __init__(self, auditor: Auditor, ledger: Ledger) -> None:
+        self._auditor, self._ledger = auditor, ledger
+        self._expectation = auditor.expectation
+        self._likeness = Likeness(auditor.expectation)
+        self._received = Table(auditor.scratch, _RECEIVED)
+        self._expected = Table(auditor.scratch, _EXPECTED)
+        self.taken = Bits()
+        """Arrivals that are resolved."""
+        self.altered = Bins(auditor.scratch, _ALTERED, lambda rows: rows["place"] >> PLACE_BITS)
+        self.resolved = 0
+        self.unreadable = 0
+
+    def resolve(self) -> None:
+        """Find an event for as many unknown records as can be."""
+        by_value = self._auditor.compare == "bytes"
+        for rows in self._decoded():
+            self._received.add(rows)
+        missing = self._auditor.made - self._ledger.delivered_count
+        if not (missing or by_value):
+            return
+        for stretch in self._expectation.stretches():
+            self._collect(stretch, by_value=by_value)
+        if by_value:
+            self._join_values()
+        for level in range(LEVELS):
+            if self._auditor.made == self._ledger.delivered_count + self._ledger.altered_count or self.resolved == self._ledger.unknown_count:
+                return
+            self._join_alike(level)
+
+    # ------------------------------------------------------------ both sides as rows
+
+    def _decoded(self) -> Iterator[Rows]:
+        held: list[tuple[int, int, int, bool]] = []
+        events: list[dict[str, Any]] = []
+        for at, offset, record in self._auditor.spool.records(self._ledger.unknown):
+            try:
+                event, readable = self._auditor.decoder.decode(record), True
+            except UnreadableError:
+                event, readable = self._auditor.decoder.salvage(record), False
+                self.unreadable += 1
+            held.append((at, offset, len(record), readable))
+            events.append(event)
+            if len(held) == _ROWS:
+                yield self._received_rows(held, events)
+                held, events = [], []
+        if held:
+            yield self._received_rows(held, events)
+
+    def _received_rows(self, held: list[tuple[int, int, int, bool]], events: list[dict[str, Any]]) -> Rows:
+        rows = np.zeros(len(held), _RECEIVED)
+        rows["key"], rows["more"] = prints_of([self._auditor.spelling.spell(event) for event in events])
+        rows["alike"] = self._likeness.received(events)
+        for name, column in zip(("at", "offset", "size", "readable"), zip(*held, strict=True), strict=True):
+            rows[name] = column
+        return rows
+
+    def _filter(self) -> NDArray[np.bool_]:
+        """By the lower bits of the key, whether a received record may have it."""
+        if self._known is None:
+            self._known = np.zeros(1 << _FILTER_BITS, bool)
+            for rows in self._received.chunks():
+                self._known[_lower(rows["key"])] = True
+        return self._known
+
+    _known: NDArray[np.bool_] | None = None
+
+    def _collect(self, stretch: Stretch, *, by_value: bool) -> None:
+        """Keep what is missing, and what says the same as a record that was not recognised."""
+        batch = stretch.batch
+        delivered = self._ledger.delivered.stretch(stretch.first, len(batch))
+        wanted = ~delivered
+        if by_value:
+            wanted |= self._filter()[_lower(self._expectation.by_values(batch)[0])]
+        chosen = np.flatnonzero(wanted)
+        if not len(chosen):
+            return
+        part = Batch(batch.layout, batch.kind[chosen], batch.offset[chosen], batch.session[chosen], batch.values)
+        rows = np.zeros(len(chosen), _EXPECTED)
+        rows["key"], rows["more"] = self._expectation.by_values(part)
+        rows["alike"] = self._likeness.expected(part)
+        rows["at"], rows["delivered"] = stretch.first + chosen, delivered[chosen]
+        self._expected.add(rows)
+
+    # ------------------------------------------------------------ joining
+
+    def _join_values(self) -> None:
+        """The same value, in other bytes: delivered, or doubled when the event has come already."""
+        ours = Bins(self._auditor.scratch, [("key", "<u8"), ("more", "<u8"), ("at", "<i8"), ("delivered", "?")], bin_of_key)
+        theirs = Bins(self._auditor.scratch, [("key", "<u8"), ("more", "<u8"), ("at", "<i8")], bin_of_key)
+        for rows in self._expected.chunks():
+            ours.add(_columns(rows, ours.dtype))
+        for rows in self._received.chunks():
+            theirs.add(_columns(rows[rows["readable"]], theirs.dtype))
+        for unsorted, received in both(ours, theirs):
+            expected = unsorted[np.argsort(unsorted["delivered"], kind="stable")]
+            joined = join((expected["key"], expected["more"]), (received["key"], received["more"]))
+            pairs, arrivals = expected[joined.expected], received["at"][joined.received]
+            new = ~pairs["delivered"]
+            self._ledger.deliver(pairs["at"][new], arrivals[new])
+            self._ledger.double(
+                np.concatenate((pairs["at"][~new], expected["at"][joined.original])),
+                np.concatenate((arrivals[~new], received["at"][joined.surplus])),
+            )
+            self._resolve(arrivals)
+            self._resolve(received["at"][joined.surplus])
+
+    def _join_alike(self, level: int) -> None:
+        """Alike at one level: altered on the way."""
+        scratch, ledger = self._auditor.scratch, self._ledger
+        ours, theirs = Bins(scratch, [("key", "<u8"), ("at", "<i8")], bin_of_key), Bins(scratch, _KEYED, bin_of_key)
+        for rows in self._expected.chunks():
+            places = rows["at"]
+            ours.add(_keyed(rows[~(ledger.delivered.has(places) | ledger.altered.has(places))], level, ours.dtype))
+        for rows in self._received.chunks():
+            theirs.add(_keyed(rows[~self.taken.has(rows["at"])], level, theirs.dtype))
+        for expected, received in both(ours, theirs):
+            joined = join((expected["key"], expected["key"]), (received["key"], received["key"]))
+            found = received[joined.received]
+            pairs = np.empty(len(found), _ALTERED)
+            pairs["place"], pairs["arrival"] = expected["at"][joined.expected], found["at"]
+            pairs["offset"], pairs["size"] = found["offset"], found["size"]
+            self.altered.add(pairs)
+            ledger.altered.add(pairs["place"])
+            ledger.altered_count += len(pairs)
+            self._resolve(pairs["arrival"])
+
+    def _resolve(self, arrivals: NDArray[np.int64]) -> None:
+        self.taken.add(arrivals)
+        self.resolved += len(arrivals)
+
+
+def _lower(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    return (keys & np.uint64((1 << _FILTER_BITS) - 1)).astype(np.int64)
+
+
+def _columns(rows: Rows, dtype: np.dtype[Any]) -> Rows:
+    found = np.empty(len(rows), dtype)
+    for name in dtype.names or ():
+        found[name] = rows[name]
+    return found
+
+
+def _keyed(rows: Rows, level: int, dtype: np.dtype[Any]) -> Rows:
+    """Those that have a key at this level."""
+    rows = rows[rows["alike"][:, level] != 0]
+    found = np.empty(len(rows), dtype)
+    for name in dtype.names or ():
+        found[name] = rows["alike"][:, level] if name == "key" else rows[name]
+    return found

@@ -1,0 +1,81 @@
+"""The user that posts one event at a time, as Dovecot's http-post exporter does, with Locust's own HTTP client and statistics."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from locust import FastHttpUser, task
+from locust.exception import StopUser
+from locust.user.task import LOCUST_STATE_STOPPING
+
+from dovestorm.errors import DeliveryError
+from dovestorm.load import arguments, wiring  # noqa: F401 - importing them puts options and listeners in place
+from dovestorm.load.worker import Outcome, Worker, worker_of
+
+if TYPE_CHECKING:
+    from dovestorm.load.lane import Batch
+
+__all__ = ["PostUser"]
+
+
+class PostUser(FastHttpUser):
+    """Posts each event at its due moment to the address that ``--host`` names; any 2xx answer acknowledges it.
+
+    The time in Locust's statistics is that of the request, as in every Locust test; lateness from the due moment is in the delivery report.
+    """
+
+    abstract = True
+    unit = "event"
+    _worker: Worker | None = None
+
+    def on_start(self) -> None:
+        """Ask for a share of the stream."""
+        self._worker = worker_of(self.environment)
+        if self._worker is not None:
+            self._worker.enter()
+
+    def on_stop(self) -> None:
+        """Nothing is under way: every answer was awaited."""
+        if self._worker is not None:
+            self._worker.leave()
+            self._worker = None
+
+    @task
+    def post(self) -> None:
+        """Post one event."""
+        worker = self._worker
+        if worker is None:
+            raise StopUser
+        batch = worker.take(self._is_stopping, most=1)
+        if batch is None:
+            raise StopUser
+        is_answered = False
+        try:
+            outcome = self._posted(batch, worker)
+            is_answered = True
+        finally:
+            if not is_answered:
+                worker.give_back(batch)
+        worker.count(batch, outcome)
+        worker.settle(batch)
+
+    def _posted(self, batch: Batch, worker: Worker) -> Outcome:
+        block = batch.block
+        body = bytes(block.data[: int(block.ends[0]) - block.terminator])
+        outcome = Outcome(begun=worker.now(), ended=0.0)
+        address = self.host or ""
+        client: Any = self.client
+        with client.post(address, data=body, headers={"Content-Type": block.content_type}, name="event", catch_response=True) as answer:
+            status = answer.status_code
+            if not 200 <= status < 300:
+                outcome.error = DeliveryError(f"answered {status}" if status else f"no answer: {answer.error}")
+                answer.failure(outcome.error)
+        outcome.ended = worker.now()
+        if outcome.error is None:
+            outcome.events, outcome.size = 1, len(body)
+        else:
+            outcome.undelivered = 1
+        return outcome
+
+    def _is_stopping(self) -> bool:
+        return self._state == LOCUST_STATE_STOPPING

@@ -19,8 +19,8 @@ cdef enum:
     WIDTH = 8
     LAG_STEP_BITS = 10
     LAG_STEPS = 1024
-    TURN_STEP_BITS = 5
-    TURN_PERIOD_BITS = 20
+    TURN_STEP_BITS = 6
+    TURN_PERIOD_BITS = 21
     INDEX_BITS = 26
     DIGIT_BITS = 11
 

@@ -19,6 +19,7 @@ _COMMANDS = {
     "validate": "Check a stream against the catalog and the order of events.",
     "audit": "Hold what a consumer wrote against the stream that it was sent: missing, doubled, altered.",
     "compare": "Hold two streams against each other: what differs, and whether sessions can be told apart.",
+    "learn": "Fit a scenario to a recording of a real server, without its users and texts.",
     "load": "Load-test a consumer with Locust: paced or flat out, by many workers, with a verdict.",
     "find-limit": "Find the highest rate of events that a consumer sustains.",
     "catalog": "List what a Dovecot version can emit.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ __all__ = ["learn"]
 _DEPTH, _LEAST = 3, 6
 _FEWEST = 2
 _DAY_US = 86_400_000_000
+_LATEST_S = 4_000_000_000
+_NAME = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
 
 
 def learn(records: Iterable[Record], name: str, *, dovecot: str = "2.3.19", keep: Sequence[str] = (), seed: int = 0) -> str:
@@ -32,7 +35,7 @@ def learn(records: Iterable[Record], name: str, *, dovecot: str = "2.3.19", keep
 
     Raises:
         InputError: There is no session in it that the edition knows.
-        UsageError: A field to keep is in no event.
+        UsageError: A field to keep is in no event, or the name is none.
         CatalogError: An unknown edition.
     """
     from dovestorm import catalog
@@ -48,18 +51,26 @@ def learn(records: Iterable[Record], name: str, *, dovecot: str = "2.3.19", keep
     found, unknown = visits(records, edition, seed=seed)
     if not found:
         raise InputError(f"nothing to learn from: no event of Dovecot {dovecot} in the recording")
+    _check_name(name)
     flows = []
     names: Counter[str] = Counter()
-    for kind, members in types(found).items():
-        if len(members) < _FEWEST and len(found) > _FEWEST:
-            continue
+    kinds = types(found)
+    common = {kind: members for kind, members in kinds.items() if len(members) >= _FEWEST}
+    for kind, members in (common or kinds).items():
         base = _flow_name(kind)
         names[base] += 1
         flows.append(
             flow(f"{base}-{names[base]}" if names[base] > 1 else base, chain(members, depth=_DEPTH, least=_LEAST), edition, keep=frozenset(keep))
         )
-    comment = f"Learnt from {len(found):,} sessions and operations of a recording; {unknown:,} events that Dovecot {dovecot} does not know were left out."
+    comment = (
+        f"Learnt from {len(found):,} sessions and operations of a recording; {unknown:,} events that Dovecot {dovecot} does not know were left out."
+    )
     return dumped(_head(name, found, dovecot) | {"flows": flows}, comment)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"scenario name '{name}' must be small letters, digits and -, a letter first")
 
 
 def _flow_name(kind: tuple[Any, ...]) -> str:
@@ -71,11 +82,15 @@ def _flow_name(kind: tuple[Any, ...]) -> str:
 def _head(name: str, found: Sequence[Visit], dovecot: str) -> dict[str, Any]:
     import datetime as dt
 
+    from dovestorm.learn.visits import LONGEST_US
+
     begin, end = found[0].steps[0].start, max(visit.steps[-1].sent for visit in found)
-    lasted = max(end - begin, 1_000_000)
+    lasted = min(max(end - begin, 1_000_000), LONGEST_US)
     users = Counter(user for visit in found for step in visit.steps[:1] if isinstance(user := step.values.get("user"), str) and user)
-    users.update(user for visit in found if visit.named for user in {step.values.get("user") for step in visit.steps} if isinstance(user, str) and user)
-    start = dt.datetime.fromtimestamp(begin // 1_000_000, tz=dt.UTC)
+    users.update(
+        user for visit in found if visit.named for user in {step.values.get("user") for step in visit.steps} if isinstance(user, str) and user
+    )
+    start = dt.datetime.fromtimestamp(min(max(begin // 1_000_000, 0), _LATEST_S), tz=dt.UTC)
     popularity = "uniform" if len(users) < 10 else {"zipf": _zipf(sorted(users.values(), reverse=True))}
     return {
         "scenario": name,
@@ -94,7 +109,7 @@ def _zipf(counts: Sequence[int]) -> float:
     share = sum(counts[:top]) / sum(counts)
 
     def of(exponent: float) -> float:
-        weights = [(rank + 1) ** -exponent for rank in range(len(counts))]
+        weights: list[float] = [(rank + 1) ** -exponent for rank in range(len(counts))]
         return sum(weights[:top]) / sum(weights)
 
     return min((step / 20 for step in range(41)), key=lambda exponent: abs(of(exponent) - share))

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dovestorm.learn.visits import LONGEST_US
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -57,7 +59,8 @@ def beginning(state: State, visits: Sequence[Visit]) -> Beginning:
     for action, amounts in since.items():
         if len(amounts) == count and _spread(amounts) < least:
             best, least = action, _spread(amounts)
-    return Beginning(None, best, tuple(own if best is None else since[best]))
+    amounts = own if best is None else since[best]
+    return Beginning(None, best, tuple(max(-LONGEST_US, min(amount, LONGEST_US)) for amount in amounts))
 
 
 def _last(steps: Sequence[Step], at: int) -> dict[Action, Step]:

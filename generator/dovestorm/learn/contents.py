@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dovestorm.catalog.model import Event
     from dovestorm.learn.visits import Step
 
-__all__ = ["BOX", "contents", "session_word"]
+__all__ = ["BOX", "contents", "is_harmless", "session_word"]
 
 _STAND_INS = {
     **dict.fromkeys(("user", "original_user", "translated_user", "login_user", "auth_user", "master_user", "rcpt_to"), "$user"),
@@ -38,6 +38,10 @@ _SENDERS = frozenset({"mail_from", "mail_from_raw", "message_from"})
 _PROTOCOL = frozenset({"tls_cipher", "tls_protocol", "tls_pfs", "driver", "passdb_id", "userdb_id", "disconnect_side", "field", "action_name"})
 """Fields of which Dovecot or a protocol's registry chose the values."""
 
+_FREE = frozenset({"reason"})
+"""Texts that may hold what a client said; they stay where several sessions had the very same."""
+
+_SEVERAL = 3
 _HARMLESS = re.compile(r"[A-Za-z][A-Za-z0-9 _.:()=-]{0,79}|[0-9]{1,6}", re.ASCII)
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+|@|/")
 BOX = re.compile(r"SELECT|EXAMINE|STATUS|CREATE|DELETE|RENAME|APPEND|SUBSCRIBE|UNSUBSCRIBE|COPY|MOVE")
@@ -73,7 +77,7 @@ def contents(event: Event, steps: Sequence[Step], *, keep: frozenset[str]) -> di
 def _value(name: str, kind: str, recorded: list[Any], step: Step) -> Any:
     if kind == "timestamp":
         return "$start"
-    if name in OF_A_SESSION:
+    if name in OF_A_SESSION and all(isinstance(value, str) for value in recorded):
         return f"${session_word(name)}"
     if name in _STAND_INS:
         return _STAND_INS[name]
@@ -81,9 +85,9 @@ def _value(name: str, kind: str, recorded: list[Any], step: Step) -> Any:
         return step.values["cmd_name"]
     if all(type(value) is int for value in recorded):
         return chosen(recorded[:1]) if name in WORDS else quantity(recorded)
-    if name in WORDS and _is_harmless(recorded[0]):
+    if name in WORDS and is_harmless(recorded[0]) and (name not in _FREE or len(recorded) >= _SEVERAL):
         return recorded[0]
-    if name in _PROTOCOL and all(map(_is_harmless, recorded)):
+    if name in _PROTOCOL and all(map(is_harmless, recorded)):
         return chosen(recorded)
     return _stand_in(name, step, len(set(map(str, recorded))))
 
@@ -94,9 +98,10 @@ def _kept(recorded: list[Any]) -> Any:
     return quantity(recorded) if all(type(value) is int for value in recorded) else chosen(recorded)
 
 
-def _is_harmless(value: Any) -> bool:
+def is_harmless(value: Any) -> bool:
+    """Whether a text is so plain that it can stand in a scenario: words, neither an address nor a path nor anything that the language reads."""
     if isinstance(value, list):
-        return all(map(_is_harmless, value))
+        return all(map(is_harmless, value))
     return isinstance(value, str) and _HARMLESS.fullmatch(value) is not None and not _ADDRESS.search(value)
 
 

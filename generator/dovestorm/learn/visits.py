@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import random
+import heapq
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dovestorm.compare.sessions import Grouping
 from dovestorm.compare.vocabulary import WORDS, label, word
+from dovestorm.hashing import derive
+from dovestorm.learn.commands import COMMANDS, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,12 +19,17 @@ if TYPE_CHECKING:
     from dovestorm.compare.records import Record
     from dovestorm.compare.sessions import Place
 
-__all__ = ["OF_A_SESSION", "Kind", "Step", "Visit", "visits"]
+__all__ = ["LONGEST_US", "OF_A_SESSION", "Kind", "Step", "Visit", "visits"]
 
 MOST_VISITS = 20_000
 """A larger recording is learnt from that many of its sessions, drawn at random."""
 
 _MOST_STEPS = 2_000
+_MOST_IN_ALL = 400_000
+_MOST_TEXT = 256
+_MOST_AMOUNT = 1 << 53
+LONGEST_US = 30 * 86_400_000_000
+_PLAIN = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 
 OF_A_SESSION = ("mechanism", "transport", "service", "protocol")
 """Words that a session has throughout, so that they are drawn once for all of its events."""
@@ -86,48 +94,84 @@ def visits(records: Iterable[Record], edition: Edition, *, seed: int = 0, most: 
 
     Events that the edition does not know are left out, and so are fields.
     """
-    drawer = random.Random(seed)  # noqa: S311 - a sample, no secret
+    sample = _Sample(most, seed)
     grouping = Grouping()
-    kept: dict[Place, list[Step]] = {}
-    order: list[Place] = []
-    met: set[Place] = set()
     unknown = 0
     for record in records:
         step = _step(record, edition)
         if step is None:
             unknown += 1
-            continue
-        place = grouping.place(record)
-        if place not in met:
-            met.add(place)
-            if len(order) < most:
-                order.append(place)
-                kept[place] = []
-            elif (at := drawer.randrange(len(met))) < most:
-                del kept[order[at]]
-                order[at] = place
-                kept[place] = []
-        steps = kept.get(place)
-        if steps is not None and len(steps) < _MOST_STEPS:
-            steps.append(step)
-    found = [Visit(place.named, tuple(sorted(steps, key=lambda step: step.sent))) for place, steps in kept.items() if steps]
+        else:
+            sample.add(grouping.place(record), step)
+    found = [Visit(place.named, tuple(sorted(steps, key=lambda step: step.sent))) for place, steps in sample.kept.items() if steps]
     return sorted(found, key=lambda visit: visit.steps[0].start), unknown
+
+
+class _Sample:
+    """The sessions whose names have the lowest hashes: a uniform sample, known from a session's first event on, the same in each run."""
+
+    def __init__(self, most: int, seed: int) -> None:
+        self.kept: dict[Place, list[Step]] = {}
+        self._most = most
+        self._seed = seed
+        self._below = 1 << 64
+        self._heap: list[tuple[int, int, Place]] = []
+        self._count = 0
+        self._steps = 0
+
+    def add(self, place: Place, step: Step) -> None:
+        """Take the next event; where there are too many sessions, or events of them, those with the highest hashes go."""
+        steps = self.kept.get(place)
+        if steps is None:
+            rank = derive(self._seed, place.name)
+            if rank >= self._below:
+                return
+            self._count += 1
+            heapq.heappush(self._heap, (-rank, self._count, place))
+            steps = self.kept[place] = []
+        if len(steps) < _MOST_STEPS:
+            steps.append(step)
+            self._steps += 1
+        while len(self._heap) > self._most or (self._steps > _MOST_IN_ALL and len(self._heap) > 1):
+            rank, _, gone = heapq.heappop(self._heap)
+            self._below = -rank
+            self._steps -= len(self.kept.pop(gone))
 
 
 def _step(record: Record, edition: Edition) -> Step | None:
     event = edition.events.get(record.event)
     if event is None:
         return None
+    record = _of_known_command(record)
     canonical = {field.name: field.canonical for field in event.fields.values()}
-    values = {canonical[name]: value for name, value in record.fields.items() if name in canonical}
+    values = {canonical[name]: _held(value) for name, value in record.fields.items() if name in canonical and not _is_absurd(value)}
     lasted = values.pop("duration", None)
     if type(lasted) is not int or lasted < 0:
         lasted = max(record.end_us - record.start_us, 0)
+    lasted = min(lasted, LONGEST_US)
     words = []
     for name in sorted(WORDS.intersection(values).difference(OF_A_SESSION)):
         text = word(name, values[name])
         if text is not None:
             words.append((name, text))
-    categories = tuple(sorted(name for name in record.categories if not name.startswith("service:")))
-    kind = Kind(event.canonical, record.service, categories, tuple(values), (*words, ("label", label(record).partition(" ")[2])))
+    categories = tuple(sorted(name for name in record.categories if _PLAIN.fullmatch(name)))
+    service = record.service if _PLAIN.fullmatch(record.service) else ""
+    kind = Kind(event.canonical, service, categories, tuple(values), (*words, ("label", label(record).partition(" ")[2])))
     return Step(kind, record.start_us, record.start_us + lasted, values)
+
+
+def _held(value: object) -> object:
+    """A value, of a text no more than its beginning."""
+    return value[:_MOST_TEXT] if isinstance(value, str) else value
+
+
+def _is_absurd(value: object) -> bool:
+    """No amount that a server counts."""
+    return isinstance(value, int) and abs(value) > _MOST_AMOUNT
+
+
+def _of_known_command(record: Record) -> Record:
+    """The record, a command that no protocol knows made ``unknown``: a client that errs may send a password there."""
+    fields = record.fields
+    strange = [name for name in ("cmd_name", "name") if isinstance(text := fields.get(name), str) and text.upper() not in COMMANDS]
+    return record._replace(fields=fields | dict.fromkeys(strange, UNKNOWN)) if strange else record

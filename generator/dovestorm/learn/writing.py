@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from dovestorm.learn.beginnings import Beginning, beginning
-from dovestorm.learn.contents import BOX, contents, session_word
+from dovestorm.learn.commands import UNKNOWN
+from dovestorm.learn.contents import BOX, contents, is_harmless, session_word
 from dovestorm.learn.quantities import quantity
-from dovestorm.learn.visits import OF_A_SESSION
+from dovestorm.learn.visits import LONGEST_US, OF_A_SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,11 +42,11 @@ class _Plain(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
         return True
 
-    def line(self, data: _Line) -> yaml.Node:
+    def one_line(self, data: _Line) -> yaml.Node:
         return self.represent_mapping("tag:yaml.org,2002:map", dict(data), flow_style=True)
 
 
-_Plain.add_representer(_Line, _Plain.line)
+_Plain.add_representer(_Line, _Plain.one_line)
 
 
 def flow(name: str, chain: Chain, edition: Edition, *, keep: frozenset[str]) -> dict[str, Any]:
@@ -60,13 +61,13 @@ def flow(name: str, chain: Chain, edition: Edition, *, keep: frozenset[str]) -> 
     for history, state in chain.states.items():
         kind = history[-1]
         steps = [chain.visits[number].steps[at] for number, at in alike[kind]]
-        emit = {"emit": kind.event, "service": kind.service} if kind.service else {"emit": kind.event}
+        emit: dict[str, Any] = {"emit": kind.event, "service": kind.service} if kind.service else {"emit": kind.event}
         event = edition.by_canonical[kind.event]
         if kind.service and set(kind.categories) != set(event.categories_for(kind.service)):
             emit["categories"] = list(kind.categories)
         action = kind.action
         fields = contents(event, steps, keep=keep)
-        told: list[dict[str, Any]] = [_Line(wait=quantity([max(gap, 0) for gap in state.gaps]))]
+        told: list[dict[str, Any]] = [_Line(wait=quantity([min(max(gap, 0), LONGEST_US) for gap in state.gaps]))]
         values: dict[str, Any] = {}
         if "mailbox" in fields and BOX.search(dict(kind.words).get("label", "")):
             values["box"] = _box([step.values["mailbox"] for step in steps])
@@ -152,12 +153,12 @@ def _session_words(visits: Sequence[Visit]) -> list[dict[str, Any]]:
             for name in OF_A_SESSION:
                 value = step.values.get(name)
                 if isinstance(value, str):
-                    first.setdefault(name, value)
+                    first.setdefault(name, value if is_harmless(value) else UNKNOWN)
         met[tuple(first.get(name) for name in OF_A_SESSION)] += 1
     used = [at for at, _ in enumerate(OF_A_SESSION) if any(words[at] is not None for words in met)]
     if not used:
         return []
-    branches = [
+    branches: list[dict[str, Any]] = [
         {"weight": count, "steps": [{"set": {session_word(OF_A_SESSION[at]): words[at] for at in used}}]} for words, count in met.most_common()
     ]
-    return branches[0]["steps"] if len(branches) == 1 else [{"choose": branches}]
+    return list(branches[0]["steps"]) if len(branches) == 1 else [{"choose": branches}]

@@ -1,0 +1,20 @@
+"""The commands that protocols define: a name that is none of these came from a client, and may be anything."""
+
+from __future__ import annotations
+
+__all__ = ["COMMANDS", "UNKNOWN"]
+
+UNKNOWN = "unknown"
+"""What Dovecot calls a command that it does not know."""
+
+_IMAP = (
+    "APPEND AUTHENTICATE CANCELUPDATE CAPABILITY CHECK CLOSE COMPRESS COPY CREATE DELETE DELETEACL ENABLE ESEARCH EXAMINE "
+    "EXPUNGE FETCH GENURLAUTH GETACL GETMETADATA GETQUOTA GETQUOTAROOT ID IDLE LIST LISTRIGHTS LOGIN LOGOUT LSUB MOVE "
+    "MYRIGHTS NAMESPACE NOOP NOTIFY RENAME REPLACE RESETKEY SEARCH SELECT SETACL SETMETADATA SETQUOTA SORT STARTTLS STATUS "
+    "STORE SUBSCRIBE THREAD UNAUTHENTICATE UNSELECT UNSUBSCRIBE URLFETCH XLIST"
+)
+_OF_UIDS = ("COPY", "EXPUNGE", "FETCH", "MOVE", "REPLACE", "SEARCH", "SORT", "STORE", "THREAD")
+_MAIL = "AUTH BDAT BURL DATA EHLO ETRN EXPN HELO HELP LHLO MAIL NOOP QUIT RCPT RSET STARTTLS VRFY XCLIENT"
+
+COMMANDS = frozenset(_IMAP.split()) | frozenset(_MAIL.split()) | frozenset(f"UID {name}" for name in _OF_UIDS)
+"""In capitals. Sources: RFC 9051 and 3501, and the extensions in IANA's registry of IMAP capabilities; RFC 5321, 2033, 3030, 4468 and 1985."""

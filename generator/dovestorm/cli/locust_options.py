@@ -27,7 +27,7 @@ _SHARED = (
     click.option("--duration", type=DURATION, help="Cut the stream after so much scenario time."),
     click.option("--seed", type=int, default=0, show_default=True, help="Same scenario, edition and seed: same bytes."),
     click.option("--dovecot", metavar="VERSION", help="The edition to emit, instead of the scenario's own."),
-    click.option("--format", "format_name", type=Name(list(registry.FORMATS)), default="json", show_default=True, help="How events look."),
+    click.option("--format", "format_name", type=Name(list(registry.FORMATS)), help="How events look. Default: json, or what the target needs."),
     click.option("--scale", type=FACTOR, metavar="FACTOR", help="Multiply the arrival rate."),
     click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Locust worker processes; each takes a shard."),
     click.option("--users", type=click.IntRange(min=1), help="Connections, over all workers. Default: one for each worker."),

@@ -16,7 +16,7 @@ OPTIONS = {
     "recording": ("", "replay this file of JSON or tab-text lines instead of a scenario; it may be compressed"),
     "dovecot": ("", "edition to emit, instead of the scenario's own"),
     "seed": ("0", "same scenario, edition and seed: same bytes"),
-    "event-format": ("json", "how events look: json, tab-text, msgpack ..."),
+    "event-format": ("", "how events look: json, tab-text, msgpack ...; empty for json, or what the target needs"),
     "scale": ("1", "multiply the scenario's arrival rate"),
     "rate": (
         "",

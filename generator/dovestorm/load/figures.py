@@ -92,7 +92,7 @@ def to_openmetrics(run: Run | None) -> str:
             lines += [f"# TYPE dovestorm_{name} counter", f"# HELP dovestorm_{name} {text}", f"dovestorm_{name}_total {value}"]
         lines += ["# TYPE dovestorm_delivered_bytes counter", "# UNIT dovestorm_delivered_bytes bytes"]
         lines += ["# HELP dovestorm_delivered_bytes Size of the delivered events.", f"dovestorm_delivered_bytes_total {whole.bytes}"]
-        waiting = max(run.offered - whole.events - whole.undelivered, 0)
+        waiting = max(run.offered - whole.events - whole.undelivered - whole.unasked, 0)
         lines += ["# TYPE dovestorm_backlog_events gauge", "# UNIT dovestorm_backlog_events events"]
         lines += ["# HELP dovestorm_backlog_events Events due and neither delivered nor given up.", f"dovestorm_backlog_events {waiting}"]
         lines += ["# TYPE dovestorm_workers gauge", "# HELP dovestorm_workers Workers in the run.", f"dovestorm_workers {len(run.table.workers)}"]

@@ -128,7 +128,7 @@ def read_plan(options: Mapping[str, Any], *, host: str | None, unit: str = "batc
         recording=take("recording", _readable, ""),
         dovecot=take("dovecot", str, ""),
         seed=take("seed", _integer, 0),
-        format=take("event_format", lambda text: registry.find_format(text).name, "json"),
+        format=take("event_format", lambda text: registry.find_format(text).name, ""),
         scale=take("scale", _above_0, 1.0),
         sessions=take("sessions", _count),
         duration_us=take("duration", units.stretch),
@@ -161,7 +161,21 @@ def read_plan(options: Mapping[str, Any], *, host: str | None, unit: str = "batc
     faults += _problems(plan) if check else []
     if faults:
         raise UsageError("\n".join(dict.fromkeys(faults)))
-    return replace(plan, events=plan.events or None, source=replace(source, sessions=source.sessions or None))
+    source = replace(source, format=_format(plan) if check else source.format or "json", sessions=source.sessions or None)
+    return replace(plan, events=plan.events or None, source=source)
+
+
+def _format(plan: Plan) -> str:
+    """How events look: as asked for, or else as the target takes them.
+
+    Raises:
+        UsageError: The target takes another format only, or not what a recording holds.
+    """
+    scheme = parse(plan.host).scheme
+    needed = registry.find_sink(scheme).takes
+    if plan.source.recording and needed is not None:
+        raise UsageError(f"{scheme}: takes the format '{needed}' only, but a recording is sent as it is: replay a scenario, or deliver elsewhere")
+    return registry.choose_format([scheme], plan.source.format or None, default="json")
 
 
 def _curve(source: Source) -> Curve:
@@ -185,7 +199,7 @@ def read_rate(text: str) -> float:
 def _problems(plan: Plan) -> list[str]:
     """What only opening the parts shows."""
     found = []
-    checks: list[Callable[[], Any]] = [lambda: sinks.open_url(plan.host or _no_host())]
+    checks: list[Callable[[], Any]] = [lambda: sinks.open_url(plan.host or _no_host()) and _format(plan)]
     if not plan.source.recording:
         checks.append(plan.source.stream)
     for check in checks:

@@ -71,7 +71,7 @@ class LoadReport:
     def unsent(self) -> int:
         """Events that were due, and neither delivered nor given up when the run ended."""
         whole = self.statistics.whole
-        return max(self.offered - whole.events - whole.undelivered, 0)
+        return max(self.offered - whole.events - whole.undelivered - whole.unasked, 0)
 
     @property
     def each_second(self) -> dict[str, float] | None:
@@ -111,12 +111,13 @@ class LoadReport:
             sketch = whole.lateness_us if threshold.measure.endswith("lateness") else whole.service_us
             if not sketch.count:
                 return None
-            wanted = threshold.quantile
-            if wanted is not None:
-                return float(sketch.quantile(wanted[1]))
+            quantile = threshold.quantile
+            if quantile is not None:
+                return float(sketch.quantile(quantile[1]))
             return float(sketch.largest) if threshold.measure.startswith("max") else sketch.mean
         if threshold.measure == "achieved":
-            return self.achieved_per_s if threshold.unit == "/s" else 100 * whole.events / self.offered if self.offered else None
+            wanted = self.offered - whole.unasked
+            return self.achieved_per_s if threshold.unit == "/s" else 100 * whole.events / wanted if wanted else None
         values = {
             "lost": (whole.undelivered, whole.events + whole.undelivered),
             "undelivered": (whole.undelivered, whole.events + whole.undelivered),
@@ -132,7 +133,7 @@ class LoadReport:
     def to_dict(self) -> dict[str, Any]:
         """For programs: plain values."""
         whole = self.statistics.whole
-        counts = ("deliveries", "failures", "events", "bytes", "undelivered", "retries", "reconnects")
+        counts = ("deliveries", "failures", "events", "bytes", "undelivered", "retries", "reconnects", "unasked")
         return {
             "target": self.target,
             "scenario": self.scenario,
@@ -171,6 +172,7 @@ class LoadReport:
         if not self.whole:
             lines.append("  the stream is not complete: time was up, or the run was stopped")
         extra = {"unsent when the run ended": self.unsent, "undelivered": whole.undelivered, "sent more than once": whole.retries}
+        extra["not asked for by the receiver, and not sent"] = whole.unasked
         lines += [f"  {name}: {count:,} events" for name, count in extra.items() if count]
         if whole.failures or whole.reconnects:
             lines.append(f"  failed deliveries {whole.failures:,}, reconnected {whole.reconnects:,} times")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dovestorm import registry, sinks
 from dovestorm.errors import DovestormError, UsageError, nearest
+from dovestorm.load.address import read_address
 from dovestorm.load.lane import Cut
 from dovestorm.load.shape_text import daily_curve, read_shape
 from dovestorm.load.source import Source
@@ -199,8 +200,9 @@ def read_rate(text: str) -> float:
 def _problems(plan: Plan) -> list[str]:
     """What only opening the parts shows."""
     found = []
-    checks: list[Callable[[], Any]] = [lambda: sinks.open_url(plan.host or _no_host()) and _format(plan)]
-    if not plan.source.recording:
+    opened = read_address if plan.unit == "event" else sinks.open_url
+    checks: list[Callable[[], Any]] = [lambda: opened(plan.host or _no_host()) and _format(plan)]
+    if plan.source.scenario:
         checks.append(plan.source.stream)
     for check in checks:
         try:

@@ -862,6 +862,22 @@ def test_a_full_disk_leaves_whole_records(tmp_path) -> None:
     assert sink.tally.written_bytes == len(kept)
 
 
+def test_a_disk_that_has_room_again(tmp_path) -> None:
+    """What is written after two failures follows whole records; the counts agree with the file."""
+    path = tmp_path / "out"
+    sink = sinks.open_url(str(path))
+    sink.open()
+    with file_size_limit(1000):
+        for first in (0, 100):
+            with pytest.raises(DeliveryError, match="cannot write"):
+                sink.write(make_block(numbered(first, 100)))
+    sink.write(make_block(numbered(200, 10)))
+    sink.close()
+    kept = path.read_bytes().splitlines()
+    assert kept == [*numbered(0, len(kept) - 10), *numbered(200, 10)]
+    assert (sink.tally.written, sink.tally.undelivered, sink.tally.written_bytes) == (len(kept), 210 - len(kept), path.stat().st_size)
+
+
 @pytest.mark.parametrize("suffix", ["gz", "zst"])
 @pytest.mark.parametrize("limit", [100_000, 1_200_000])
 def test_a_full_disk_leaves_a_compressed_file_that_opens(suffix: str, limit: int, tmp_path) -> None:

@@ -71,7 +71,12 @@ class LoadReport:
     def unsent(self) -> int:
         """Events that were due, and neither delivered nor given up when the run ended."""
         whole = self.statistics.whole
-        return max(self.offered - whole.events - whole.undelivered - whole.unasked, 0)
+        return max(self.wanted - whole.events - whole.undelivered, 0)
+
+    @property
+    def wanted(self) -> int:
+        """Events that were due, without those that the receiver had said it does not want."""
+        return self.offered - self.statistics.whole.unasked
 
     @property
     def each_second(self) -> dict[str, float] | None:
@@ -116,8 +121,7 @@ class LoadReport:
                 return float(sketch.quantile(quantile[1]))
             return float(sketch.largest) if threshold.measure.startswith("max") else sketch.mean
         if threshold.measure == "achieved":
-            wanted = self.offered - whole.unasked
-            return self.achieved_per_s if threshold.unit == "/s" else 100 * whole.events / wanted if wanted else None
+            return self.achieved_per_s if threshold.unit == "/s" else 100 * whole.events / self.wanted if self.wanted else None
         values = {
             "lost": (whole.undelivered, whole.events + whole.undelivered),
             "undelivered": (whole.undelivered, whole.events + whole.undelivered),
@@ -164,7 +168,7 @@ class LoadReport:
         end = "acknowledgement" if self.is_acknowledged else "end of write"
         lines = [f"{self.scenario} -> {self.target}: {self.workers} worker{'s' * (self.workers != 1)}, {self.shards} shard{'s' * (self.shards != 1)}"]
         if self.is_open:
-            share = f" ({100 * whole.events / self.offered:.2f} %)" if self.offered else ""
+            share = f" ({100 * whole.events / self.wanted:.2f} %)" if self.wanted else ""
             lines.append(f"  open workload: offered {self.offered_per_s:,.0f} events/s, achieved {self.achieved_per_s:,.0f} events/s{share}")
         else:
             lines.append(f"  closed workload: {self.achieved_per_s:,.0f} events/s; who sends waits for the consumer, so there is no lateness")

@@ -395,7 +395,7 @@ def test_a_loss_within_a_block_resends_from_a_whole_record(taken: int) -> None:
                 if not more:
                     break
                 data += more
-        got.append(data)
+            got.append(data)  # before the socket closes, so that the next connection's comes later
 
     def dial(_hold) -> socket.socket:
         ours, theirs = socket.socketpair()

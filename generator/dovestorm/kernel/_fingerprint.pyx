@@ -1,15 +1,16 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True, initializedcheck=False, binding=True
-"""Fingerprints of records, and a memory of the latest ones, compiled: see ``fingerprints.py`` for what they mean; the two give the same."""
+"""Fingerprints of records, and a window of the expected ones, compiled: see ``fingerprints.py`` for what they mean; the two give the same."""
 
 import numpy as np
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memchr, memcpy
 
-__all__ = ["Recent", "fingerprint", "line_ends"]
+__all__ = ["Window", "fingerprint", "line_ends"]
 
 cdef uint64_t FIRST = 0x87C37B91114253D5
 cdef uint64_t SECOND = 0x4CF5AD432745937F
+cdef int64_t AHEAD = 8
 
 
 cdef inline uint64_t _turned(uint64_t value, int bits) noexcept nogil:
@@ -107,62 +108,128 @@ def line_ends(const uint8_t[::1] data):
     return result[:count]
 
 
-cdef class Recent:
-    """The latest keys and their numbers; see ``fingerprints.Recent``."""
+cdef class Window:
+    """The latest expected fingerprints by their places; see ``fingerprints.Window``."""
 
-    cdef uint64_t[::1] young_keys, old_keys
-    # One more than the number, so that an empty slot is 0 and a fresh table costs nothing.
-    cdef int64_t[::1] young_numbers, old_numbers
-    cdef int64_t room, held
+    # By place, modulo the room; ``following`` is the next place of the same fingerprint in the same half, less the half's first, plus one.
+    cdef uint64_t[::1] low, high
+    cdef uint8_t[::1] taken
+    cdef uint32_t[::1] following
+    # For each half an open hash table, as places less the half's first, plus one, so that an empty slot is 0 and a fresh table costs nothing.
+    cdef uint32_t[::1] even_front, even_last, odd_front, odd_last
+    cdef int64_t even_half, odd_half, half, made, indexed, cursor
     cdef uint64_t mask
 
     def __init__(self, int64_t room):
-        if room < 1:
-            raise ValueError(f"room for {room} keys, must be 1 or more")
-        cdef int64_t slots = 2
-        while slots < 2 * room:
-            slots *= 2
-        self.room, self.held, self.mask = room, 0, slots - 1
-        self.young_keys, self.old_keys = np.zeros(slots, np.uint64), np.zeros(slots, np.uint64)
-        self.young_numbers, self.old_numbers = np.zeros(slots, np.int64), np.zeros(slots, np.int64)
+        if not 1 <= room <= 1 << 30:
+            raise ValueError(f"room for {room} fingerprints, must be from 1 to {1 << 30}")
+        self.half = 1
+        while self.half < room:
+            self.half *= 2
+        cdef int64_t slots = 2 * self.half
+        self.mask = slots - 1
+        self.low, self.high = np.zeros(slots, np.uint64), np.zeros(slots, np.uint64)
+        self.taken, self.following = np.zeros(slots, np.uint8), np.zeros(slots, np.uint32)
+        self.even_front, self.even_last = np.zeros(slots, np.uint32), np.zeros(slots, np.uint32)
+        self.odd_front, self.odd_last = np.zeros(slots, np.uint32), np.zeros(slots, np.uint32)
+        self.even_half, self.odd_half = 0, 1
+        self.made = self.indexed = self.cursor = 0
 
-    cdef int64_t _slot(self, const uint64_t[::1] keys, const int64_t[::1] numbers, uint64_t key) noexcept nogil:
-        cdef uint64_t slot = key & self.mask
-        while numbers[slot] and keys[slot] != key:
+    cdef int64_t _floor(self) noexcept nogil:
+        cdef int64_t half = (self.made - 1) // self.half if self.made else 0
+        return (half - 1) * self.half if half else 0
+
+    cdef inline bint _is(self, int64_t place, uint64_t low, uint64_t high) noexcept nogil:
+        cdef uint64_t at = place & self.mask
+        return self.low[at] == low and self.high[at] == high
+
+    cdef uint64_t _slot(self, const uint32_t *last, int64_t begin, uint64_t low, uint64_t high) noexcept nogil:
+        cdef uint64_t slot = low & self.mask
+        while last[slot] and not self._is(begin + last[slot] - 1, low, high):
             slot = (slot + 1) & self.mask
         return slot
 
-    def add(self, const uint64_t[::1] keys, int64_t first):
-        """Note keys, numbered from ``first`` on."""
-        cdef int64_t number, slot
-        if first < 0:
-            raise ValueError(f"keys numbered from {first}, must be 0 or more")
-        for number in range(len(keys)):
-            slot = self._slot(self.young_keys, self.young_numbers, keys[number])
-            if not self.young_numbers[slot]:
-                if self.held == self.room:
-                    self._turn()
-                    slot = keys[number] & self.mask
-                self.held += 1
-                self.young_keys[slot] = keys[number]
-            self.young_numbers[slot] = first + number + 1
-
-    cdef void _turn(self):
-        self.young_keys, self.old_keys = self.old_keys, self.young_keys
-        self.young_numbers, self.old_numbers = self.old_numbers, self.young_numbers
-        self.young_numbers[:] = 0
-        self.held = 0
-
-    def find(self, const uint64_t[::1] keys):
-        """int64[]: the latest number of each key; -1 for those that are not known (any more)."""
-        cdef int64_t count = len(keys), number, slot
-        result = np.empty(count, np.int64)
-        cdef int64_t[::1] numbers = result
-        # With the interpreter's lock: another thread may be adding.
+    def add(self, const uint64_t[::1] low, const uint64_t[::1] high):
+        """Add the fingerprints of the next places."""
+        cdef int64_t number, count = len(low)
+        cdef uint64_t at
+        if len(high) != count:
+            raise ValueError(f"{count} first words and {len(high)} second ones")
+        # With the interpreter's lock, like all that follows: another thread may be matching.
         for number in range(count):
-            slot = self._slot(self.young_keys, self.young_numbers, keys[number])
-            numbers[number] = self.young_numbers[slot] - 1
-            if numbers[number] < 0:
-                slot = self._slot(self.old_keys, self.old_numbers, keys[number])
-                numbers[number] = self.old_numbers[slot] - 1
+            at = (self.made + number) & self.mask
+            self.low[at], self.high[at], self.taken[at] = low[number], high[number], 0
+        self.made += count
+
+    cdef void _index(self):
+        """Put into the hash tables what is not in them."""
+        cdef int64_t place, half, begin
+        cdef uint64_t slot, at
+        cdef uint32_t *front
+        cdef uint32_t *last
+        place = max(self.indexed, self._floor())
+        while place < self.made:
+            half = place // self.half
+            begin = half * self.half
+            if half & 1 and self.odd_half != half:
+                self.odd_half = half
+                self.odd_front[:] = 0
+                self.odd_last[:] = 0
+            elif not half & 1 and self.even_half != half:
+                self.even_half = half
+                self.even_front[:] = 0
+                self.even_last[:] = 0
+            front, last = (&self.odd_front[0], &self.odd_last[0]) if half & 1 else (&self.even_front[0], &self.even_last[0])
+            while place < self.made and place < begin + self.half:
+                at = place & self.mask
+                slot = self._slot(last, begin, self.low[at], self.high[at])
+                self.following[at] = 0
+                if last[slot]:
+                    self.following[(begin + last[slot] - 1) & self.mask] = <uint32_t> (place - begin + 1)
+                if not front[slot]:
+                    front[slot] = <uint32_t> (place - begin + 1)
+                last[slot] = <uint32_t> (place - begin + 1)
+                place += 1
+        self.indexed = self.made
+
+    cdef int64_t _look_up(self, int64_t half, uint64_t low, uint64_t high):
+        """The place of the first in a half that is not taken; -2 less the latest place where all are; -1 where there is none."""
+        cdef uint32_t *front
+        cdef uint32_t *last
+        cdef int64_t begin = half * self.half
+        cdef uint64_t slot
+        if half < 0 or half != (self.odd_half if half & 1 else self.even_half):
+            return -1
+        front, last = (&self.odd_front[0], &self.odd_last[0]) if half & 1 else (&self.even_front[0], &self.even_last[0])
+        slot = self._slot(last, begin, low, high)
+        if not last[slot]:
+            return -1
+        while front[slot] and self.taken[(begin + front[slot] - 1) & self.mask]:
+            front[slot] = self.following[(begin + front[slot] - 1) & self.mask]
+        return begin + front[slot] - 1 if front[slot] else -2 - (begin + last[slot] - 1)
+
+    def match(self, const uint64_t[::1] low, const uint64_t[::1] high):
+        """int64[]: what each fingerprint is; see ``fingerprints.Window.match``."""
+        cdef int64_t count = len(low), number, place, half, younger
+        if len(high) != count:
+            raise ValueError(f"{count} first words and {len(high)} second ones")
+        result = np.empty(count, np.int64)
+        cdef int64_t[::1] places = result
+        cdef int64_t floor = self._floor()
+        for number in range(count):
+            place = max(self.cursor, floor)
+            while place < self.made and place < self.cursor + AHEAD and (self.taken[place & self.mask] or not self._is(place, low[number], high[number])):
+                place += 1
+            if place >= self.made or place >= self.cursor + AHEAD:
+                if self.indexed < self.made:
+                    self._index()
+                half = (self.made - 1) // self.half if self.made else 0
+                place = self._look_up(half - 1, low[number], high[number])
+                if place < 0:
+                    younger = self._look_up(half, low[number], high[number])
+                    place = younger if younger != -1 else place
+            if place >= 0:
+                self.taken[place & self.mask] = 1
+                self.cursor = place + 1
+            places[number] = place
         return result

@@ -31,24 +31,36 @@ cdef inline uint64_t _word(const uint8_t *at) noexcept nogil:
     return word
 
 
-cdef void _hash(const uint8_t *at, int64_t size, uint64_t *low, uint64_t *high) noexcept nogil:
-    cdef uint64_t one = 0, two = 0
+cdef struct Hash:
+    const uint8_t *at
+    int64_t size
+    int64_t left
+    uint64_t one
+    uint64_t two
+
+
+cdef inline void _block(Hash *hash) noexcept nogil:
+    hash.one ^= _turned(_word(hash.at) * FIRST, 31) * SECOND
+    hash.one = (_turned(hash.one, 27) + hash.two) * 5 + 0x52DCE729
+    hash.two ^= _turned(_word(hash.at + 8) * SECOND, 33) * FIRST
+    hash.two = (_turned(hash.two, 31) + hash.one) * 5 + 0x38495AB5
+    hash.at += 16
+    hash.left -= 16
+
+
+cdef inline void _end(Hash *hash, uint64_t *low, uint64_t *high) noexcept nogil:
     cdef uint64_t tail[2]
-    cdef int64_t left = size
-    while left >= 16:
-        one ^= _turned(_word(at) * FIRST, 31) * SECOND
-        one = (_turned(one, 27) + two) * 5 + 0x52DCE729
-        two ^= _turned(_word(at + 8) * SECOND, 33) * FIRST
-        two = (_turned(two, 31) + one) * 5 + 0x38495AB5
-        at += 16
-        left -= 16
-    if left:
+    cdef uint64_t one, two
+    while hash.left >= 16:
+        _block(hash)
+    one, two = hash.one, hash.two
+    if hash.left:
         tail[0] = tail[1] = 0
-        memcpy(tail, at, left)
+        memcpy(tail, hash.at, hash.left)
         two ^= _turned(tail[1] * SECOND, 33) * FIRST
         one ^= _turned(tail[0] * FIRST, 31) * SECOND
-    one ^= <uint64_t> size
-    two ^= <uint64_t> size
+    one ^= <uint64_t> hash.size
+    two ^= <uint64_t> hash.size
     one += two
     two += one
     one = _mixed(one)
@@ -58,31 +70,70 @@ cdef void _hash(const uint8_t *at, int64_t size, uint64_t *low, uint64_t *high) 
     high[0] = two + one
 
 
+cdef void _both(Hash *even, Hash *odd) noexcept nogil:
+    """All blocks that both have, in variables that can stay in registers."""
+    cdef uint64_t one = even.one, two = even.two, three = odd.one, four = odd.two
+    cdef const uint8_t *at = even.at
+    cdef const uint8_t *other = odd.at
+    cdef int64_t blocks = min(even.left, odd.left) // 16, block
+    for block in range(blocks):
+        one ^= _turned(_word(at) * FIRST, 31) * SECOND
+        three ^= _turned(_word(other) * FIRST, 31) * SECOND
+        one = (_turned(one, 27) + two) * 5 + 0x52DCE729
+        three = (_turned(three, 27) + four) * 5 + 0x52DCE729
+        two ^= _turned(_word(at + 8) * SECOND, 33) * FIRST
+        four ^= _turned(_word(other + 8) * SECOND, 33) * FIRST
+        two = (_turned(two, 31) + one) * 5 + 0x38495AB5
+        four = (_turned(four, 31) + three) * 5 + 0x38495AB5
+        at += 16
+        other += 16
+    even.one, even.two, odd.one, odd.two = one, two, three, four
+    even.at, odd.at = at, other
+    even.left -= 16 * blocks
+    odd.left -= 16 * blocks
+
+
+cdef inline bint _begin(Hash *hash, const uint8_t *base, int64_t size, int64_t begin, int64_t end, int seek, bint trim) noexcept nogil:
+    cdef const void *found
+    if not 0 <= begin <= end <= size:
+        return False
+    if trim:
+        while end > begin and base[end - 1] == 13:
+            end -= 1
+    if seek >= 0 and end > begin and base[begin] != seek:
+        found = memchr(base + begin, seek, end - begin)
+        if found != NULL:
+            begin = <const uint8_t *> found - base
+    hash.at, hash.size, hash.left, hash.one, hash.two = base + begin, end - begin, end - begin, 0, 0
+    return True
+
+
 def fingerprint(const uint8_t[::1] data, const int64_t[::1] begins, const int64_t[::1] ends, *, int seek=-1, bint trim=False):
     """The fingerprints of stretches of ``data``; see ``fingerprints.fingerprint``."""
-    cdef int64_t count = len(ends), number, begin, end
+    cdef int64_t count = len(ends), number
     if len(begins) != count:
         raise ValueError(f"{len(begins)} beginnings for {count} ends")
     low_array, high_array = np.empty(count, np.uint64), np.empty(count, np.uint64)
     cdef uint64_t[::1] low = low_array, high = high_array
     cdef int64_t size = len(data)
     cdef const uint8_t *base = &data[0] if size else NULL
-    cdef const void *found
+    cdef Hash even, odd
     cdef int64_t wrong = -1
     with nogil:
-        for number in range(count):
-            begin, end = begins[number], ends[number]
-            if not 0 <= begin <= end <= size:
+        # Two at a time: each step of a hash waits for the one before, so the processor has room for another.
+        for number in range(0, count, 2):
+            if not _begin(&even, base, size, begins[number], ends[number], seek, trim):
                 wrong = number
                 break
-            if trim:
-                while end > begin and base[end - 1] == 13:
-                    end -= 1
-            if seek >= 0 and end > begin and base[begin] != seek:
-                found = memchr(base + begin, seek, end - begin)
-                if found != NULL:
-                    begin = <const uint8_t *> found - base
-            _hash(base + begin, end - begin, &low[number], &high[number])
+            if number + 1 == count:
+                _end(&even, &low[number], &high[number])
+                break
+            if not _begin(&odd, base, size, begins[number + 1], ends[number + 1], seek, trim):
+                wrong = number + 1
+                break
+            _both(&even, &odd)
+            _end(&even, &low[number], &high[number])
+            _end(&odd, &low[number + 1], &high[number + 1])
     if wrong >= 0:
         raise ValueError(f"record {wrong}: from {begins[wrong]} to {ends[wrong]}, which is not inside {size} bytes")
     return low_array, high_array

@@ -15,6 +15,7 @@ import pytest
 from auditing import SCENARIO, SEED, findings, oracle, records, reencoded, stream
 
 from dovestorm.audit import PRECISIONS, Arrivals, Auditor, audit
+from dovestorm.audit.bits import Bits
 from dovestorm.audit.joining import join
 from dovestorm.errors import DovestormError, InputError, UsageError
 
@@ -166,10 +167,21 @@ def test_events_that_are_the_same_are_counted() -> None:
     assert (joined.surplus.tolist(), joined.original.tolist(), joined.unknown.tolist()) == ([4], [3], [2])
 
 
+@pytest.mark.parametrize(("first", "count"), [(0, 64), (0, 65), (7, 99), (13, 1000), (4090, 70_000)])
+def test_a_stretch_of_numbers_is_in_a_set_and_its_neighbours_are_not(first, count) -> None:
+    bits = Bits()
+    bits.add(np.array([3, 200_000]))
+    bits.add(np.arange(first, first + count))
+    held = {3, 200_000, *range(first, first + count)}
+    asked = np.array(sorted({*range(first + 20), *range(first + count - 20, first + count + 20), 200_000}))
+    assert bits.has(asked).tolist() == [number in held for number in asked.tolist()]
+    assert len(bits) == len(held)
+
+
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     """Temporary files that cannot grow end the audit with a reason."""
     path = tmp_path / "received"
-    path.write_bytes(b"\n".join(records(EVENTS)))
+    path.write_bytes(b"\n".join(reversed(records(EVENTS))))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     import signal
 

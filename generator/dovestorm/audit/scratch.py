@@ -25,6 +25,7 @@ BINS = 512
 MOST_ROWS = 1 << 20
 """Rows that one table or set of bins keeps in memory."""
 _CHUNK_ROWS = 1 << 17
+_MOST_ARRAYS = 1 << 9
 
 
 class Scratch:
@@ -96,7 +97,7 @@ class Table:
 
     def add(self, rows: Rows) -> None:
         """Add rows; the array is kept."""
-        self._held.append(rows)
+        _hold(self._held, rows)
         self._held_rows += len(rows)
         self.count += len(rows)
         if self._held_rows > self._scratch.most_rows:
@@ -135,7 +136,7 @@ class Bins:
         """Add rows; the array is kept."""
         if not len(rows):
             return
-        self._held.append(rows)
+        _hold(self._held, rows)
         self._held_rows += len(rows)
         self.count += len(rows)
         if self._held_rows > self._scratch.most_rows:
@@ -200,6 +201,13 @@ def both(first: Bins, second: Bins) -> Iterator[tuple[Rows, Rows]]:
 def bin_of_key(rows: Rows) -> NDArray[np.int64]:
     """Bins by the upper bits of the column ``key``."""
     return (rows["key"] >> np.uint64(64 - BINS.bit_length() + 1)).astype(np.int64)
+
+
+def _hold(held: list[Rows], rows: Rows) -> None:
+    held.append(rows)
+    if len(held) >= _MOST_ARRAYS:
+        # Many arrays of a few rows take much more room than their rows.
+        held[:] = [np.concatenate(held)]
 
 
 def _read(path: Path, dtype: np.dtype[Any]) -> Iterator[Rows]:

@@ -99,6 +99,34 @@ def test_without_the_option_the_difference_is_named() -> None:
     assert report.examples["altered"][0].detail == 'hostname "mail01" became "relay"'
 
 
+@pytest.mark.parametrize("compare", ["bytes", "values"])
+def test_an_altered_record_belongs_to_the_event_that_it_is_most_like(compare) -> None:
+    """Of events with the same name and times the first is lost, and the last is altered: it is told from the lost one."""
+
+    def coarse(place: int) -> str:
+        event = json.loads(records(EVENTS)[place])
+        return json.dumps({**event, "start_time": event["start_time"][:16], "end_time": event["end_time"][:16]})
+
+    lines, alike = list(records(EVENTS)), {}
+    for number, line in enumerate(lines):
+        event = json.loads(line)
+        alike.setdefault((event["event"], event["start_time"][:16], event["end_time"][:16]), []).append(number)
+    groups = [group for group in alike.values() if len(group) > 2]
+    altered = [(number, group[-2 + number]) for group in groups for number in (0, 1)]
+    for number, place in reversed(altered):
+        event = json.loads(lines[place])
+        event["fields"][f"altered_{number}"] = "x"
+        event["hostname"] = "relay"
+        lines[place] = json.dumps(event).encode()
+    lost = {group[0] for group in groups}
+    received = [line for number, line in enumerate(lines) if number not in lost]
+    report = audited(received[::-1], compare=compare, precision=60_000_000, examples=EVENTS)
+    assert len(groups) > 5
+    assert (report.altered, report.missing, report.foreign) == (len(altered), len(groups), 0)
+    assert report.altered_fields == {"hostname": len(altered), "altered_0": len(groups), "altered_1": len(groups)}
+    assert sorted(coarse(example.place) for example in report.examples["missing"]) == sorted(map(coarse, lost))
+
+
 def test_a_consumer_that_was_killed_and_began_anew(tmp_path: Path) -> None:
     """It wrote part of a line, then all from the beginning: the part is foreign and broken, what came before it doubled, nothing missing."""
     whole = b"".join(record + b"\n" for record in records(EVENTS))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dovestorm.audit.altering import join_alike
 from dovestorm.audit.bits import Bits
 from dovestorm.audit.joining import join
 from dovestorm.audit.likeness import LEVELS, Likeness, prints_of
@@ -31,7 +32,6 @@ PLACE_BITS = 17
 
 _EXPECTED = [("key", "<u8"), ("more", "<u8"), ("alike", "<u8", (LEVELS,)), ("at", "<i8"), ("delivered", "?")]
 _RECEIVED = [("key", "<u8"), ("more", "<u8"), ("alike", "<u8", (LEVELS,)), ("at", "<i8"), ("offset", "<i8"), ("size", "<i8"), ("readable", "?")]
-_KEYED = [("key", "<u8"), ("at", "<i8"), ("offset", "<i8"), ("size", "<i8")]
 _ALTERED = [("place", "<i8"), ("arrival", "<i8"), ("offset", "<i8"), ("size", "<i8")]
 _SIDE = [("key", "<u8"), ("more", "<u8"), ("at", "<i8")]
 _ROWS = 1 << 13
@@ -193,23 +193,17 @@ class Leftovers:
 
     def _join_alike(self, level: int) -> None:
         """Alike at one level: altered on the way."""
-        scratch, ledger = self._auditor.scratch, self._ledger
-        ours, theirs = Bins(scratch, [("key", "<u8"), ("at", "<i8")], bin_of_key), Bins(scratch, _KEYED, bin_of_key)
-        for rows in self._expected.chunks():
-            places = rows["at"]
-            ours.add(_keyed(rows[~(ledger.delivered.has(places) | ledger.altered.has(places))], level, ours.dtype))
-        for rows in self._received.chunks():
-            theirs.add(_keyed(rows[~self.taken.has(rows["at"])], level, theirs.dtype))
-        for expected, received in both(ours, theirs):
-            joined = join((expected["key"], expected["key"]), (received["key"], received["key"]))
-            found = received[joined.received]
-            pairs = np.empty(len(found), _ALTERED)
-            pairs["place"], pairs["arrival"] = expected["at"][joined.expected], found["at"]
-            pairs["offset"], pairs["size"] = found["offset"], found["size"]
+        ledger = self._ledger
+        expected = (rows[~(ledger.delivered.has(rows["at"]) | ledger.altered.has(rows["at"]))] for rows in self._expected.chunks())
+        received = (rows[~self.taken.has(rows["at"])] for rows in self._received.chunks())
+        for places, records in join_alike(self._auditor, level, expected, received):
+            pairs = np.empty(len(places), _ALTERED)
+            pairs["place"], pairs["arrival"] = places, records["at"]
+            pairs["offset"], pairs["size"] = records["offset"], records["size"]
             self.altered.add(pairs)
-            ledger.altered.add(pairs["place"])
+            ledger.altered.add(places)
             ledger.altered_count += len(pairs)
-            self._resolve(pairs["arrival"])
+            self._resolve(records["at"])
 
     def _resolve(self, arrivals: NDArray[np.int64]) -> None:
         self.taken.add(arrivals)
@@ -232,13 +226,4 @@ def _columns(rows: Rows, dtype: np.dtype[Any]) -> Rows:
     found = np.empty(len(rows), dtype)
     for name in dtype.names or ():
         found[name] = rows[name]
-    return found
-
-
-def _keyed(rows: Rows, level: int, dtype: np.dtype[Any]) -> Rows:
-    """Those that have a key at this level."""
-    rows = rows[rows["alike"][:, level] != 0]
-    found = np.empty(len(rows), dtype)
-    for name in dtype.names or ():
-        found[name] = rows["alike"][:, level] if name == "key" else rows[name]
     return found

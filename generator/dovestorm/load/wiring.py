@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from locust import events
-from locust.runners import WorkerRunner
+from locust.runners import STATE_SPAWNING, WorkerRunner
 
 from dovestorm.errors import DovestormError, UsageError
 from dovestorm.load import run as runs
 from dovestorm.load.beforehand import measure_ceiling, shares
 from dovestorm.load.junit import to_junit
 from dovestorm.load.page import add_csv, add_page, add_section
-from dovestorm.load.plan import Plan, read_plan
-from dovestorm.load.shaping import RateShape
+from dovestorm.load.planning import plan_of, refuse_shared_file, worker_count
 from dovestorm.load.worker import Worker, worker_of
-from dovestorm.sinks.target import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from locust.env import Environment
     from locust.rpc.protocol import Message
+
+    from dovestorm.load.plan import Plan
 
 __all__: list[str] = []
 
@@ -70,20 +70,10 @@ def _prepare(environment: Environment, **_others: Any) -> None:
 def _checked(environment: Environment) -> Plan:
     """The plan; what is wrong with it ends the program like any misuse."""
     try:
-        return _plan(environment)
+        return plan_of(environment)
     except UsageError as error:
         sys.stderr.write("".join(f"dovestorm: {line}\n" for line in str(error).splitlines()))
         sys.exit(error.exit_code)
-
-
-def _plan(environment: Environment, *, check: bool = True) -> Plan:
-    options = dict(vars(environment.parsed_options)) if environment.parsed_options else {}
-    if isinstance(environment.shape_class, RateShape):
-        options["shape"] = options.get("shape") or environment.shape_class.curve
-    units = {getattr(user_class, "unit", "batch") for user_class in environment.user_classes}
-    if len(units) > 1:
-        raise UsageError("users that take batches, events and sessions cannot share one run: pick one kind")
-    return read_plan(options, host=environment.host, unit=units.pop() if units else "batch", check=check)
 
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
@@ -96,13 +86,17 @@ def _start(environment: Environment, **_others: Any) -> None:
         gevent.sleep(0.01)
     runner: Any = environment.runner
     is_worker = isinstance(runner, WorkerRunner)
+    before = runner.state
+    if not is_worker:
+        # Locust says this only when the listeners are through, and preparing may take seconds: a page that asks meanwhile would hear that
+        # nothing runs, go back to its form, and never ask again.
+        runner.update_state(STATE_SPAWNING)
     try:
-        plan = _plan(environment, check=not is_worker)
+        plan = plan_of(environment, check=not is_worker)
         if not is_worker:
             state.dovestorm_run = None
-            workers = getattr(runner, "worker_count", 1) or 1
-            _refuse_shared_file(plan, workers)
-            count = plan.shards or workers
+            refuse_shared_file(plan, environment)
+            count = plan.shards or worker_count(environment)
             limits = shares(plan, count)
             ceiling = measure_ceiling(plan.source, plan.ceiling) if plan.ceiling else None
             state.dovestorm_run = runs.Run(environment, plan, events=limits, ceiling_per_s=ceiling)
@@ -111,15 +105,12 @@ def _start(environment: Environment, **_others: Any) -> None:
         environment.process_exit_code = error.exit_code
         gevent.spawn_later(0.1, _end, environment)
         return
+    except gevent.GreenletExit:
+        # Stopped, or started once more, meanwhile: it was as if it had never begun.
+        runner.state = before
+        raise
     if is_worker or runs.is_alone(environment):
         state.dovestorm_worker = Worker(environment, plan)
-
-
-def _refuse_shared_file(plan: Plan, workers: int) -> None:
-    if workers > 1 and parse(plan.host).scheme == "file" and "{worker}" not in plan.host:
-        raise UsageError(
-            f"{plan.host}: {workers} workers would overwrite each other; put {{worker}} into the name, it stands for the worker's number"
-        )
 
 
 def _end(environment: Environment) -> None:

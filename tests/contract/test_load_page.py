@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection
@@ -52,17 +53,17 @@ def is_open(port):
 
 @contextmanager
 def page(url, *options):
-    """Locust's page; gives its port."""
+    """Locust's page; gives its port, and the process."""
     port = free_port()
     with Member("--web-host", "127.0.0.1", "--web-port", str(port), "--host", url, *options) as server:
         # Locust says that it begins to listen before it does.
         wait_until(lambda: server.process.poll() is None and is_open(port), lambda: server.output)
-        yield port
+        yield port, server
 
 
 def test_a_start_is_known_while_it_is_prepared():
     """Law: from the click on, nobody who asks hears that nothing runs; else the page would go back to its form, and stay there."""
-    with Discarder() as sink, page(sink.url, "--rate", "1000/s", "--ceiling", "500ms") as port:
+    with Discarder() as sink, page(sink.url, "--rate", "1000/s", "--ceiling", "500ms") as (port, _):
         assert asked(port, "/stats/requests")["state"] == "ready"
         assert asked(port, "/swarm", user_count=1, spawn_rate=1)["success"]
         states = []
@@ -77,7 +78,7 @@ def test_a_start_is_known_while_it_is_prepared():
 
 def test_a_start_with_wrong_options_is_refused():
     """The form shows why; nothing begins."""
-    with Discarder() as sink, page(sink.url) as port:
+    with Discarder() as sink, page(sink.url) as (port, _):
         told = asked(port, "/swarm", user_count=1, spawn_rate=1, rate="many", scenario="imap-logn")
         assert not told["success"]
         for words in ("--rate 'many'", "did you mean 'imap-login'"):
@@ -85,12 +86,33 @@ def test_a_start_with_wrong_options_is_refused():
         assert asked(port, "/stats/requests")["state"] == "ready"
 
 
+@pytest.mark.parametrize(
+    ("ceiling", "state", "code", "last"),
+    [("1h", "preparing", 1, "stopped before sending began: nothing was delivered"), ("", "sending", 0, "PASS")],
+    ids=["while it is prepared", "while it sends"],
+)
+def test_ctrl_c_ends_a_run(ceiling, state, code, last):
+    """Law: with a word on what became of it, below Locust's own tables, and with the exit code that it deserves."""
+    options = ("--rate", "1000/s", "--ceiling", ceiling)
+    with Discarder() as sink, page(sink.url, *options) as (port, server):
+        assert asked(port, "/swarm", user_count=1, spawn_rate=1)["success"]
+        wait_until(
+            lambda: (shown := asked(port, "/delivery/data"))["state"] == state and (state != "sending" or shown["events"]), lambda: server.output
+        )
+        server.process.send_signal(signal.SIGINT)
+        assert server.wait() == code, server.output
+    assert "Traceback" not in server.output
+    assert last in server.output
+    if state == "sending":
+        assert server.output.index("Response time percentiles") < server.output.index(last)
+
+
 @pytest.mark.real_server
 def test_a_run_is_started_watched_stopped_and_reported(tmp_path, require_program, pictures):
     program = require_program("chromium")
     options = ["--shape", "ramp:from=1000/s,to=20000/s,over=3s;steady:rate=20000/s,for=1h", "--threshold", "p99_lateness < 1us"]
     # The consumer stands still for a moment: this must be seen.
-    with Discarder() as sink, page(sink.url, *options) as port, chromium(program, tmp_path) as tab:
+    with Discarder() as sink, page(sink.url, *options) as (port, _), chromium(program, tmp_path) as tab:
         home = f"http://127.0.0.1:{port}"
         tab.go(home)
         tab.click("start")

@@ -15,7 +15,7 @@ from locust.runners import STATE_SPAWNING
 
 from dovestorm.errors import UsageError
 from dovestorm.load import run as runs
-from dovestorm.load.figures import figures, to_csv, to_openmetrics
+from dovestorm.load.figures import OPENMETRICS_TYPE, figures, to_csv, to_openmetrics
 from dovestorm.load.planning import plan_of, refuse_shared_file
 from dovestorm.load.statistics import DeliveryStatistics
 
@@ -28,7 +28,6 @@ __all__ = ["add_csv", "add_page", "add_section"]
 _ASSETS = Path(__file__).parent / "assets"
 _SHOWN_S = 900
 """The live charts show the last quarter of an hour; the report shows all."""
-_METRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _MARK = "dovestorm-delivery-data"
 _TAB = """<script>
 for (const [list, entry] of [
@@ -60,7 +59,7 @@ def add_page(environment: Environment) -> None:
         return response
 
     def metrics() -> Response:
-        return _fresh(make_response(to_openmetrics(runs.of(environment))), _METRICS_TYPE)
+        return _fresh(make_response(to_openmetrics(runs.of(environment))), OPENMETRICS_TYPE)
 
     for name, answer in {"data": data, "csv": seconds, "metrics": metrics}.items():
         blueprint.add_url_rule(f"/{name}", name, page.auth_required_if_enabled(answer))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from dovestorm import registry, sinks
 from dovestorm.errors import DovestormError, UsageError, nearest
 from dovestorm.load.lane import Cut
+from dovestorm.load.places import read_place
 from dovestorm.load.shape_text import daily_curve, read_shape
 from dovestorm.load.source import Source
 from dovestorm.load.thresholds import Threshold, parse_threshold, read_thresholds
@@ -158,7 +159,9 @@ def read_plan(options: Mapping[str, Any], *, host: str | None, unit: str = "batc
     if options.get("shape"):
         shape = take("shape", lambda text: read_shape(text, curve=partial(_curve, source))) if check else None
         plan = replace(plan, shape=shape, rate=None if check else 0.0, send_for=_shorter(plan.send_for, shape))
-    faults += _problems(plan) if check else []
+    if check:
+        take("openmetrics", read_place)  # whoever offers the figures reads it; what is wrong with it is told with the rest
+        faults += _problems(plan)
     if faults:
         raise UsageError("\n".join(dict.fromkeys(faults)))
     return replace(plan, events=plan.events or None, source=replace(source, sessions=source.sessions or None))

@@ -266,7 +266,7 @@ class Worker:
 
     def _facts(self, *more: Lane) -> dict[str, Any]:
         lanes = [*self._lanes.values(), *more]
-        positions = [[lane.shard, lane.ledger.position, lane.ledger.reach, lane.is_over or bool(lane.error)] for lane in lanes]
+        positions = [[lane.shard, lane.ledger.position, lane.ledger.reach, lane.total, lane.is_over or bool(lane.error)] for lane in lanes]
         return {"positions": positions, "statistics": self.statistics.take().to_dict(), "last": self._last}
 
     def _count_offered(self, now: float) -> None:

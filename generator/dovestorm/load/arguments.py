@@ -50,4 +50,6 @@ def add_arguments(parser: LocustArgumentParser) -> None:
     parser.add_argument("--threshold", action="append", metavar="CONDITION", help=threshold)
     parser.add_argument("--thresholds", default="", metavar="FILE", help="a YAML file with a list of such conditions")
     parser.add_argument("--junit", default="", metavar="FILE", include_in_web_ui=False, help="write the verdict as JUnit XML")
+    metrics = "offer the figures as OpenMetrics: at a port of the loopback, at HOST:PORT (path /metrics), or in a file"
+    parser.add_argument("--openmetrics", default="", metavar="PORT|HOST:PORT|FILE", include_in_web_ui=False, help=metrics)
     parser.add_argument("--load-json", default="", metavar="FILE", include_in_web_ui=False, help="write the delivery report as JSON")

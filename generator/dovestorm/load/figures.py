@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from dovestorm.load.run import Run
     from dovestorm.load.statistics import DeliveryStatistics
 
-__all__ = ["figures", "to_csv", "to_openmetrics"]
+__all__ = ["OPENMETRICS_TYPE", "figures", "to_csv", "to_openmetrics"]
+
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _POINTS = 400
 """A chart has no more points; neighbours are put together."""

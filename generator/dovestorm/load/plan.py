@@ -12,6 +12,7 @@ from dovestorm import registry, sinks
 from dovestorm.errors import DovestormError, UsageError, nearest
 from dovestorm.load.address import read_address
 from dovestorm.load.lane import Cut
+from dovestorm.load.places import read_place
 from dovestorm.load.shape_text import daily_curve, read_shape
 from dovestorm.load.source import Source
 from dovestorm.load.thresholds import Threshold, parse_threshold, read_thresholds
@@ -159,7 +160,9 @@ def read_plan(options: Mapping[str, Any], *, host: str | None, unit: str = "batc
     if options.get("shape"):
         shape = take("shape", lambda text: read_shape(text, curve=partial(_curve, source))) if check else None
         plan = replace(plan, shape=shape, rate=None if check else 0.0, send_for=_shorter(plan.send_for, shape))
-    faults += _problems(plan) if check else []
+    if check:
+        take("openmetrics", read_place)  # whoever offers the figures reads it; what is wrong with it is told with the rest
+        faults += _problems(plan)
     if faults:
         raise UsageError("\n".join(dict.fromkeys(faults)))
     source = replace(source, format=_format(plan) if check else source.format or "json", sessions=source.sessions or None)

@@ -200,4 +200,6 @@ def quantiles_ms(sketch: Any) -> dict[str, float]:
 
 
 def _line(sketch: Any) -> str:
+    if not sketch.count:
+        return "nothing to measure"
     return ", ".join(f"{name} {value:,.3f} ms" for name, value in quantiles_ms(sketch).items())

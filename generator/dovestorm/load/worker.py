@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Outcome", "Worker", "worker_of"]
 
-_REPORT_S = 0.25
+_REPORT_S = 0.1
+"""What a killed worker sent after its last report is sent again. A report costs a worker 0.2 ms, and the master 0.3 ms."""
 _TICK_S = 0.2
 """A user that waits looks up this often whether it was asked to stop."""
 _PATIENCE_S = 5.0
@@ -284,7 +285,7 @@ class Worker:
 
     def _facts(self, *more: Lane) -> dict[str, Any]:
         lanes = [*self._lanes.values(), *more]
-        positions = [[lane.shard, lane.ledger.position, lane.ledger.reach, lane.is_over or bool(lane.error)] for lane in lanes]
+        positions = [[lane.shard, lane.ledger.position, lane.ledger.reach, lane.total, lane.is_over or bool(lane.error)] for lane in lanes]
         return {"positions": positions, "statistics": self.statistics.take().to_dict(), "last": self._last}
 
     def _count_offered(self, now: float) -> None:

@@ -1,7 +1,8 @@
 // Draws what became of a run's deliveries: a tab of Locust's page, asked for anew each second, or a section of its report.
 (() => {
   const CHARTS = [
-    { title: "Rate", unit: "events/s", lines: [["events", "delivered", "--good"], ["offered", "offered", "--offered", "5 4"]] },
+    { title: "Rate", unit: "events/s", lines: [["events", "delivered", "--good"], ["offered", "offered", "--offered", "5 4"]], open: true },
+    { title: "Rate", unit: "events/s", lines: [["events", "delivered", "--good"]], open: false },
     { title: "Lateness", unit: "ms", open: true, lines: [["lateness_p99_ms", "p99", "--two"], ["lateness_p50_ms", "p50", "--one"]] },
     { title: "Service time", unit: "ms", open: false, lines: [["service_p99_ms", "p99", "--two"], ["service_p50_ms", "p50", "--one"]] },
     { title: "Due and not yet delivered", unit: "events", lines: [["backlog", "in flight and waiting", "--one"]] },
@@ -94,7 +95,7 @@
       found.push(["of those offered", `${(Math.floor(share * 100) / 100).toFixed(2)} %`]);
       found.push(["lateness p50", late("p50")], ["lateness p99", late("p99")], ["lateness max", late("max")]);
     } else found.push(["service time p50", service("p50")], ["service time p99", service("p99")], ["service time max", service("max")]);
-    found.push(["given up", whole(data.undelivered), data.undelivered], ["sent again", whole(data.retries)], ["seconds", data.seconds.toFixed(1)]);
+    found.push(["given up", whole(data.undelivered), data.undelivered], ["sent again", whole(data.retries)], ["seconds", data.seconds.toFixed(data.seconds < 10 ? 2 : 1)]);
     return found;
   }
 
@@ -185,7 +186,7 @@
   kept.replaceWith(panel);
   // Locust's own pages come first: who reads only their beginning finds the verdict there, and the way to the rest.
   const top = make("a", { class: `dovestorm-verdict ${data.verdict === "PASS" ? "good" : "bad"}`, href: "#dovestorm-delivery" });
-  top.textContent = `Delivery: ${data.verdict || data.state}`;
+  top.textContent = `Delivery: ${data.verdict || data.state} (figures and charts below)`;
   document.body.prepend(top);
   const again = () => show(panel, data);
   again();

@@ -206,6 +206,14 @@ def test_a_stretch_of_numbers_is_in_a_set_and_its_neighbours_are_not(first, coun
     assert len(bits) == len(held)
 
 
+def test_what_is_all_well_needs_no_disk() -> None:
+    """Nor what is doubled or lost here and there, beyond its own few rows."""
+    lines = list(records(EVENTS))
+    assert audited(lines, most_rows=1).scratch_bytes == 0
+    report = audited([*lines[:20], *lines[19:40], *lines[41:]], most_rows=10)
+    assert (report.doubled, report.missing, report.scratch_bytes) == (1, 1, 0)
+
+
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     """Temporary files that cannot grow end the audit with a reason."""
     path = tmp_path / "received"

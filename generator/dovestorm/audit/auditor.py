@@ -169,11 +169,9 @@ class Auditor:
         Raises:
             DovestormError: The temporary files could not be written, or the stream could not be made.
         """
-        self._upcoming.close()
+        self._upcoming.make_all()
         if self.compare == "auto":
             self.compare = "bytes"
-        while self._upcoming.make():
-            pass
         return settle(self, seconds=lambda: self._clock.monotonic() - self._begun)
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["BINS", "MOST_ROWS", "Bins", "Scratch", "Table", "bin_of_key", "both"]
 
 BINS = 512
-MOST_ROWS = 1 << 20
+MOST_ROWS = 1 << 18
 """Rows that one table or set of bins keeps in memory."""
 _CHUNK_ROWS = 1 << 17
 _MOST_ARRAYS = 1 << 9

@@ -44,7 +44,7 @@ class Upcoming:
     def __init__(self, stretches: Iterator[Stretch], prints: Callable[[Batch], Prints], *, timed: bool) -> None:
         self._stretches, self._prints = stretches, prints
         self._window: Any = fingerprinting().Window(_ROOM)
-        self._due = np.zeros(2 * _ROOM if timed else 0, np.int64)
+        self._due: Any = np.zeros(2 * _ROOM if timed else 0, np.int64)
         self.made = 0
         self._front = self._strikes = 0
         self._exhausted = self._closed = False
@@ -76,7 +76,8 @@ class Upcoming:
 
     def due(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """When each of some places that were just given is due, in microseconds since the epoch."""
-        return self._due[places % len(self._due)]
+        due: NDArray[np.int64] = self._due[places % len(self._due)]
+        return due
 
     def make(self, below: int | None = None) -> bool:
         """Make the next stretch, unless ``below`` events or more are made already; False when there is no more."""
@@ -103,6 +104,13 @@ class Upcoming:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="dovestorm-audit", daemon=True)
             self._thread.start()
+
+    def make_all(self) -> None:
+        """Make what is left of the stream; nothing is matched any more, and the room is given back."""
+        self.close()
+        while self.make():
+            pass
+        self._window = self._due = None
 
     def close(self) -> None:
         """End the thread.

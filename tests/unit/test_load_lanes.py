@@ -169,7 +169,7 @@ def test_sessions_come_whole():
 
 
 def test_a_measurement_ends_when_who_asked_is_gone() -> None:
-    spec = {"source": Source("working-day").to_dict(), "seconds": 3600}
+    spec = {"source": Source(scenario="working-day").to_dict(), "seconds": 3600}
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "dovestorm.load.beforehand", "ceiling", json.dumps(spec)],
         stdin=subprocess.PIPE,

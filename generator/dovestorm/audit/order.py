@@ -63,7 +63,7 @@ class Order:
             else:
                 self._runs.add(self._open)
         if len(rows) > 1:
-            self._runs.add(rows[:-1].copy())
+            self._runs.add(rows[:-1])
         self._open = rows[-1:].copy()
 
     def add(self, arrivals: NDArray[np.int64], places: NDArray[np.int64]) -> None:

@@ -50,7 +50,11 @@ def measure_ceiling(source: Source, seconds: float) -> float:
 
 def _ask(what: str, spec: dict[str, Any]) -> Any:
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "dovestorm.load.beforehand", what, json.dumps(spec)], capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-m", "dovestorm.load.beforehand", what, json.dumps(spec)],
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,  # Ctrl-C in a terminal is for the one who asks
     )
     if done.returncode:
         raise DovestormError(done.stderr.strip() or f"the process that should find out the {what} is gone (exit code {done.returncode})")

@@ -56,6 +56,7 @@ def _ask(what: str, spec: dict[str, Any]) -> Any:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "dovestorm.load.beforehand", what, json.dumps(spec)],
             stdin=kept_open,
+            start_new_session=True,  # Ctrl-C in a terminal is for the one who asks
             capture_output=True,
             text=True,
             check=False,

@@ -116,7 +116,8 @@ class Lane:
                 self._ring = Ring(fd, slots)
                 spec = json.dumps({"fd": fd, "slots": slots, "source": self.source.to_dict()})
                 command = [sys.executable, "-P", "-m", "dovestorm.load.feeder", spec]
-                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd])
+                # In a session of its own: Ctrl-C in a terminal is for those who can bring a run to its end.
+                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd], start_new_session=True)
             finally:
                 os.close(fd)
         except OSError as error:

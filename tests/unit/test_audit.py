@@ -18,6 +18,7 @@ from dovestorm.audit import PRECISIONS, Arrivals, Auditor, audit
 from dovestorm.audit.bits import Bits
 from dovestorm.audit.joining import join
 from dovestorm.errors import DovestormError, InputError, UsageError
+from dovestorm.stream import Limits, open_stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -212,6 +213,19 @@ def test_what_is_all_well_needs_no_disk() -> None:
     assert audited(lines, most_rows=1).scratch_bytes == 0
     report = audited([*lines[:20], *lines[19:40], *lines[41:]], most_rows=10)
     assert (report.doubled, report.missing, report.scratch_bytes) == (1, 1, 0)
+
+
+def test_of_events_that_are_the_same_the_one_that_is_lost_is_named() -> None:
+    """The other comes in its own place, and is neither out of order nor missing."""
+    wanted = open_stream("working-day", seed=1, limits=Limits(events=1000))
+    lines = b"".join(bytes(block.data) for block in wanted.blocks("json")).splitlines(keepends=True)
+    first, second = next((lines.index(line), number) for number, line in enumerate(lines) if line in lines[:number])
+    for lost in (first, second):
+        with Auditor(wanted) as auditor:
+            auditor.lines(b"".join(lines[:lost] + lines[lost + 1 :]))
+            report = auditor.finish()
+        assert [example.place for example in report.examples["missing"]] == [lost]
+        assert (report.delivered, report.missing, report.doubled, report.out_of_order) == (999, 1, 0, 0)
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:

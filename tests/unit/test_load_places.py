@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from dovestorm.load.places import Address, read_place
+from dovestorm.load.places import Listening, read_place
 
 
 @pytest.mark.parametrize(
     ("text", "place", "shown"),
     [
-        ("9464", Address("127.0.0.1", 9464), "127.0.0.1:9464"),
-        (":9464", Address("127.0.0.1", 9464), "127.0.0.1:9464"),
-        ("0.0.0.0:0", Address("0.0.0.0", 0), "0.0.0.0:0"),
-        ("[::1]:80", Address("::1", 80), "[::1]:80"),
-        ("metrics.example:80", Address("metrics.example", 80), "metrics.example:80"),
+        ("9464", Listening("127.0.0.1", 9464), "127.0.0.1:9464"),
+        (":9464", Listening("127.0.0.1", 9464), "127.0.0.1:9464"),
+        ("0.0.0.0:0", Listening("0.0.0.0", 0), "0.0.0.0:0"),
+        ("[::1]:80", Listening("::1", 80), "[::1]:80"),
+        ("metrics.example:80", Listening("metrics.example", 80), "metrics.example:80"),
     ],
 )
 def test_addresses(text, place, shown):

@@ -15,7 +15,7 @@ from gevent.pywsgi import WSGIServer
 from dovestorm.errors import UsageError
 from dovestorm.load import run as runs
 from dovestorm.load.figures import OPENMETRICS_TYPE, to_openmetrics
-from dovestorm.load.places import Address, read_place
+from dovestorm.load.places import Listening, read_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +35,7 @@ def offer_metrics(environment: Environment) -> None:
     """
     try:
         place = _place(environment)
-        if isinstance(place, Address):
+        if isinstance(place, Listening):
             _serve(environment, place)
         elif place is not None:
             write_metrics(environment)
@@ -58,7 +58,7 @@ def write_metrics(environment: Environment) -> None:
         raise
 
 
-def _place(environment: Environment) -> Address | Path | None:
+def _place(environment: Environment) -> Listening | Path | None:
     text = _text(environment)
     return read_place(text) if text else None
 
@@ -79,10 +79,10 @@ def _rewrite(environment: Environment) -> None:
             write_metrics(environment)
 
 
-def _serve(environment: Environment, place: Address) -> None:
+def _serve(environment: Environment, place: Listening) -> None:
     server = WSGIServer((place.host, place.port), partial(_answer, environment), log=None, error_log=None)
     server.start()
-    sys.stderr.write(f"dovestorm: OpenMetrics at http://{Address(place.host, server.server_port).to_text()}/metrics\n")
+    sys.stderr.write(f"dovestorm: OpenMetrics at http://{Listening(place.host, server.server_port).to_text()}/metrics\n")
     sys.stderr.flush()
 
 

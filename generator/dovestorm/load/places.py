@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Address", "read_place"]
+__all__ = ["Listening", "read_place"]
 
 _LOOPBACK = "127.0.0.1"
 _HIGHEST_PORT = 65_535
@@ -14,7 +14,7 @@ _FORM = re.compile(r"(?:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]*):)?(\d{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class Listening:
     """Where to listen; port 0 lets the system choose one."""
 
     host: str
@@ -25,7 +25,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def read_place(text: str) -> Address | Path:
+def read_place(text: str) -> Listening | Path:
     """Read ``PORT`` (of the loopback), ``HOST:PORT``, or the name of a file.
 
     Raises:
@@ -40,4 +40,4 @@ def read_place(text: str) -> Address | Path:
     port = int(found[2])
     if port > _HIGHEST_PORT:
         raise ValueError(f"the port must be at most {_HIGHEST_PORT}")
-    return Address((found[1] or _LOOPBACK).strip("[]"), port)
+    return Listening((found[1] or _LOOPBACK).strip("[]"), port)

@@ -46,7 +46,7 @@ class PostUser(FastHttpUser):
             self.network_timeout = address.timeout_s or self.network_timeout
             self.connection_timeout = address.timeout_s or self.connection_timeout
             if address.context is not None and self.ssl_context_factory is None:
-                self.insecure = not address.is_verified
+                self.insecure = not address.context.check_hostname
                 self.ssl_context_factory = lambda **_given: address.context
         super().__init__(environment)
 

@@ -25,7 +25,7 @@ test: .venv/.installed-dev ## all tests
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
 bench: .venv/.installed-dev ## measure, beside its peers, into bench-DATE.json (BENCH_ARGS=--quick for a short one)
-	@scripts/fetch-loggen || true
+	@scripts/fetch-syslog-ng || true
 	scripts/fetch-logsynth || true
 	$(PY) tests/bench/run.py $(BENCH_ARGS)
 

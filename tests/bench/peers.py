@@ -15,17 +15,17 @@ CACHE = HERE.parent.parent / ".cache"
 LINE_BYTES = 400
 
 
-def _program(name: str, *places: Path) -> str:
+def _program(name: str, *places: Path, package: str | None = None) -> str:
     for place in (*places, *(Path(found) for found in [shutil.which(name)] if found)):
         if place.is_file():
             return str(place)
-    message = f"{name} is not here (scripts/fetch-{name})"
+    message = f"{name} is not here (scripts/fetch-{package or name})"
     raise NotMeasuredError(message)
 
 
 def loggen(count: int) -> Row:
     """One connection, fixed lines, as fast as it goes; the listener says how much came."""
-    program = _program("loggen", CACHE / "loggen" / "loggen")
+    program = _program("loggen", CACHE / "syslog-ng" / "loggen", package="syslog-ng")
     options = ["--inet", "--stream", "--quiet", "--size", str(LINE_BYTES), "--rate", "1000000000", "--active-connections", "1"]
     with Discard() as consumer:
         took = run([program, *options, "--interval", "600", "--number", str(count), "127.0.0.1", str(consumer.port)])

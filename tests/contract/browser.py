@@ -65,12 +65,11 @@ class Tab:
             seconds=_PATIENCE_S,
         )
 
-    def click(self, words, *, until="true"):
-        """Click what shows these words, a button or a tab; again while an expression is not true, as one does on a page that is just being set up."""
+    def click(self, words):
+        """Click once on what shows these words, a button or a tab, as soon as it is there."""
         shown = "one.textContent.trim().toLowerCase()"
         found = f"[...document.querySelectorAll('button, [role=tab], a')].find((one) => {shown} === {json.dumps(words.lower())})"
-        self.wait(found, f"'{words}' to click on")
-        self.wait(f"({found}?.click(), {until})", f"what a click on '{words}' brings")
+        self.wait(f"({found}?.click(), {found})", f"'{words}' to click on")
 
     def shoot(self, path):
         """A picture of the page."""

@@ -31,6 +31,9 @@ def locust(file, url, *options, tmp_path):
     """Run a locustfile of ours to its end."""
     path = tmp_path / "report.json"
     command = [sys.executable, "-P", "-m", "locust", "-f", str(locustfiles_dir() / file), "--headless", "--host", url, "--spawn-rate", "100"]
+    if "--processes" in options:
+        port = str(free_port())
+        command += ["--master-port", port, "--master-bind-port", port]
     return _run([*command, "--load-json", str(path), *options], path)
 
 

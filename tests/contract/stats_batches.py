@@ -13,6 +13,8 @@ from dovestorm.batch import ABSENT, Batch, Column, Constant, Encoding, FieldSlot
 from dovestorm.kernel.pieces import LAST_MICROSECOND
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from stats_peer import Said
 
     from dovestorm.block import Block
@@ -83,7 +85,12 @@ def blocks(batch: Batch) -> list[Block]:
 
 
 def as_json(batch: Batch) -> list[dict]:
-    lines = b"".join(bytes(block.data) for block in formats.renderer("json", batch.layout, time_format="unix").render(batch)).splitlines()
+    return from_json(formats.renderer("json", batch.layout, time_format="unix").render(batch))
+
+
+def from_json(blocks: Iterable[Block]) -> list[dict]:
+    """Records of the format ``json`` with times in Unix seconds; a time becomes a whole number of microseconds."""
+    lines = b"".join(bytes(block.data) for block in blocks).splitlines()
     return [json.loads(line, parse_float=lambda text: int(text.replace(".", ""))) for line in lines]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from importlib.util import find_spec
@@ -11,9 +12,13 @@ from locust_runs import Discarder, Member, free_port, load, locust
 from waiting import wait_until
 
 from dovestorm import generate
+from dovestorm.audit import audit
 from dovestorm.receive import Receiver
+from dovestorm.stream import Limits, open_stream
 
 pytestmark = pytest.mark.skipif(find_spec("locust") is None, reason="the extra 'load' is not installed")
+
+TAKEOVER = re.compile(r"shard (\d) went from \S+ to \S+ after event (\d+) its last report; .*what was sent after it may arrive twice none is missing")
 
 
 def expected(scenario="working-day", **options):
@@ -54,8 +59,8 @@ def test_a_worker_without_users_leaves_its_shard_to_the_others(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_workers_shard_is_taken_over():
-    """Law: nothing is missing; what is doubled is one stretch of the lost shard, and the report says where it begins."""
+def test_a_killed_workers_shard_is_taken_over(tmp_path):
+    """Law: nothing is missing, and at least once it is; what is doubled is the lost shard from the event that the report names, without a gap."""
     port = str(free_port())
     shape = ("--events", "90000", "--seed", "5", "--rate", "30000/s")
     with (
@@ -71,12 +76,15 @@ def test_a_killed_workers_shard_is_taken_over():
         assert master.wait() == 0, master.output
         assert heir.wait() == 0, heir.output
         received = consumer.lines()
-    wanted = expected(seed=5, events=90_000)
-    assert wanted - received == Counter()
-    assert received.total() - wanted.total() < 15_000
-    assert set(received) == set(wanted)
-    assert "shard" in master.output
-    assert "may arrive twice, none is missing" in master.output
+    shard, position = map(int, TAKEOVER.search(master.output.replace(",", "")).groups())
+    path = tmp_path / "received.json"
+    path.write_bytes(b"".join(received.elements()))
+    found = audit(open_stream("working-day", seed=5, limits=Limits(events=90_000)), [path])
+    assert (found.missing, found.altered, found.foreign) == (0, 0, 0)
+    # A tenth of a second of 15,000 events/s is between two reports; a busy machine may need more than one.
+    assert found.doubled < 15_000
+    rest = generate("working-day", seed=5, shard=(shard, 2), events=60_000).bytes().splitlines(keepends=True)[position:]
+    assert received - expected(seed=5, events=90_000) == Counter(rest[: found.doubled])
 
 
 @pytest.mark.slow

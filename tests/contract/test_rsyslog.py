@@ -7,9 +7,10 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from collector_runs import EVENTS, PATIENCE_S, adapted, audited, documented, generate, lines_in
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -18,42 +19,29 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.real_server
 
-EVENTS = 200_000
 MANY = 2_000_000
-PATIENCE_S = 120
 
-CONFIG = """
-module(load="imtcp")
-global(workDirectory="{folder}" maxMessageSize="256k" parser.escapeControlCharactersOnReceive="off")
-template(name="verbatim" type="string" string="%rawmsg%\\n")
-ruleset(name="take") {{
-  action(type="omfile" file="{folder}/received" template="verbatim" ioBufferSize="256k" flushOnTXEnd="on")
-}}
-input(type="imtcp" address="127.0.0.1" port="0" listenPortFileName="{folder}/port" supportOctetCountedFraming="off" ruleset="take")
-"""
+CONFIG, WRAPPED = documented("rsyslog")
+PORT = 'port="5170"'
 
 
 @contextmanager
 def rsyslog(program: str, folder: Path, text: str = CONFIG) -> Iterator[tuple[int, Path]]:
-    """A server with a configuration of its own; gives its port and its output file, and ends it orderly."""
+    """A server with the documented configuration, in a folder of its own; gives its port and its output file, and ends it orderly."""
     config = folder / "rsyslog.conf"
-    config.write_text(text.format(folder=folder), encoding="utf-8")
+    if PORT in text:
+        text = text.replace(PORT, f'port="0" listenPortFileName="{folder}/port"')
+    config.write_text(f'global(workDirectory="{folder}")\n' + adapted(text, {"/var/log/": f"{folder}/"}), encoding="utf-8")
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([program, "-n", "-C", "-f", config, "-i", folder / "pid"], stdout=log, stderr=subprocess.STDOUT)
         try:
             port = folder / "port"
             wait_until(lambda: server.poll() is not None or (port.exists() and port.read_text().strip() != ""), "rsyslog's port", seconds=PATIENCE_S)
             assert server.poll() is None, (folder / "log").read_text()
-            yield int(port.read_text()), folder / "received"
+            yield int(port.read_text()), folder / "received.json"
         finally:
             server.terminate()
             server.wait(PATIENCE_S)
-
-
-def generate(to: str, *options: str) -> subprocess.CompletedProcess[str]:
-    what = ["working-day", "--events", str(EVENTS), "--seed", "7", "--format", "json", "--to", to, *options]
-    command = [sys.executable, "-m", "dovestorm", "generate", *what]
-    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def test_rsyslog_gets_every_event(tmp_path: Path, require_program: Callable[[str], str]) -> None:
@@ -69,21 +57,11 @@ def test_rsyslog_gets_every_event(tmp_path: Path, require_program: Callable[[str
     assert received.read_bytes() == expected.read_bytes()
 
 
-def audited(received: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
-    """Exit code and report of an audit of what rsyslog wrote."""
-    words = ["--scenario", "working-day", "--events", str(EVENTS), "--seed", "7", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "dovestorm", "audit", *words, *arguments, received], capture_output=True, text=True, timeout=PATIENCE_S
-    )
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
-
-
 def test_the_audit_finds_that_nothing_was_lost(tmp_path: Path, require_program: Callable[[str], str]) -> None:
     """200,000 events over TCP, written whole by one action, and by another as JSON that rsyslog made, with the event in a field."""
-    wrapped = 'template(name="wrapped" type="list" option.jsonf="on") { property(outname="message" name="rawmsg" format="jsonf") }'
-    second = f'action(type="omfile" file="{tmp_path}/wrapped" template="wrapped" ioBufferSize="256k" flushOnTXEnd="on")'
-    config = CONFIG.replace("ruleset(", wrapped.replace("{", "{{").replace("}", "}}") + "\nruleset(").replace("}}\ninput", f"  {second}\n}}}}\ninput")
+    first = 'template="verbatim")'
+    second = 'action(type="omfile" file="/var/log/wrapped" template="wrapped")'
+    config = WRAPPED + adapted(CONFIG, {first: f"{first} {second}"})
     with rsyslog(require_program("rsyslogd"), tmp_path, config) as (port, received):
         run = generate(f"tcp://127.0.0.1:{port}")
         assert run.returncode == 0, run.stderr
@@ -112,13 +90,12 @@ def test_two_locust_workers_deliver_two_million_events(tmp_path: Path, require_p
 
 def test_the_audit_counts_what_udp_loses(tmp_path: Path, require_program: Callable[[str], str]) -> None:
     """As fast as can be over UDP: what is missing is what was sent less what rsyslog wrote; the rest arrived unaltered."""
-    config = CONFIG.replace("imtcp", "imudp").replace(' supportOctetCountedFraming="off"', "")
-    config = config.replace('port="0" listenPortFileName="{folder}/port"', 'port="{free}" rcvbufSize="4k"')
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
     (tmp_path / "port").write_text(str(free))
-    with rsyslog(require_program("rsyslogd"), tmp_path, config.replace("{free}", str(free))) as (port, received):
+    changes = {"imtcp": "imudp", ' supportOctetCountedFraming="off"': "", PORT: f'port="{free}" rcvbufSize="4k"'}
+    with rsyslog(require_program("rsyslogd"), tmp_path, adapted(CONFIG, changes)) as (port, received):
         wait_until(lambda: is_bound(port), "rsyslog's socket", seconds=PATIENCE_S)
         run = generate(f"udp://127.0.0.1:{port}")
         assert run.returncode == 0, run.stderr
@@ -127,10 +104,6 @@ def test_the_audit_counts_what_udp_loses(tmp_path: Path, require_program: Callab
     assert 0 < written < EVENTS
     assert (code, report["missing"], report["delivered"]) == (1, EVENTS - written, written)
     assert (report["altered"], report["doubled"], report["foreign"]) == (0, 0, 0)
-
-
-def lines_in(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def is_bound(port: int) -> bool:

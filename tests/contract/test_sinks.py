@@ -395,7 +395,7 @@ def test_a_loss_within_a_block_resends_from_a_whole_record(taken: int) -> None:
                 if not more:
                     break
                 data += more
-        got.append(data)
+            got.append(data)  # before the socket closes, so that the next connection's comes later
 
     def dial(_hold) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -860,6 +860,22 @@ def test_a_full_disk_leaves_whole_records(tmp_path) -> None:
     assert 900 < len(kept) <= 1000
     assert (sink.tally.written, sink.tally.undelivered) == (len(kept.splitlines()), 100 - len(kept.splitlines()))
     assert sink.tally.written_bytes == len(kept)
+
+
+def test_a_disk_that_has_room_again(tmp_path) -> None:
+    """What is written after two failures follows whole records; the counts agree with the file."""
+    path = tmp_path / "out"
+    sink = sinks.open_url(str(path))
+    sink.open()
+    with file_size_limit(1000):
+        for first in (0, 100):
+            with pytest.raises(DeliveryError, match="cannot write"):
+                sink.write(make_block(numbered(first, 100)))
+    sink.write(make_block(numbered(200, 10)))
+    sink.close()
+    kept = path.read_bytes().splitlines()
+    assert kept == [*numbered(0, len(kept) - 10), *numbered(200, 10)]
+    assert (sink.tally.written, sink.tally.undelivered, sink.tally.written_bytes) == (len(kept), 210 - len(kept), path.stat().st_size)
 
 
 @pytest.mark.parametrize("suffix", ["gz", "zst"])

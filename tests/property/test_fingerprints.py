@@ -34,22 +34,36 @@ def test_both_find_the_same_newlines(data) -> None:
     assert compiled.line_ends(data).tolist() == reference.line_ends(data).tolist() == [at for at, byte in enumerate(data) if byte == 10]
 
 
-@given(room=st.integers(1, 9), keys=st.lists(st.lists(st.integers(0, 40).map(lambda n: n * 64 % 2**64), max_size=12), max_size=6))
-def test_both_remember_the_same(room, keys) -> None:
-    """Law: the two memories agree, and the ``room`` latest different keys are never forgotten."""
-    memories = [kernel.Recent(room) for kernel in (compiled, reference)]
-    first, latest = 0, {}
-    asked = np.arange(0, 41 * 64, 64, dtype=np.uint64)
-    for part in keys:
-        for memory in memories:
-            memory.add(np.array(part, np.uint64), first)
-        for number, key in enumerate(part, first):
-            latest.pop(key, None)
-            latest[key] = number
-        first += len(part)
-        found = [memory.find(asked).tolist() for memory in memories]
-        assert found[0] == found[1]
-        assert all(found[0][key // 64] == number for key, number in list(latest.items())[-room:])
+KEYS = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 1)), max_size=40).map(lambda keys: np.array(keys, np.uint64).reshape(-1, 2) * 64)
+
+
+def test_places_are_given_away_once_and_the_next_first() -> None:
+    for kernel in (compiled, reference):
+        window = kernel.Window(4)
+        keys = np.array([5, 6, 5, 7, 5], np.uint64)
+        window.add(keys, keys)
+        asked = np.array([6, 5, 5, 5, 5, 9], np.uint64)
+        assert window.match(asked, asked).tolist() == [1, 2, 4, 0, -2 - 4, -1]
+        assert window.match(asked[:1], asked[:1] + np.uint64(1)).tolist() == [-1]
+
+
+@given(room=st.integers(1, 40), steps=st.lists(st.tuples(KEYS, KEYS), max_size=8))
+def test_both_windows_give_the_same_places(room, steps) -> None:
+    """Law: the two agree, no place is given away twice, and a fingerprint's place that is among the ``room`` latest and left is found."""
+    windows = [kernel.Window(room) for kernel in (compiled, reference)]
+    made, taken = [], set()
+    for added, asked in steps:
+        for window in windows:
+            window.add(added[:, 0].copy(), added[:, 1].copy())
+        made += map(tuple, added.tolist())
+        places = [window.match(asked[:, 0].copy(), asked[:, 1].copy()).tolist() for window in windows]
+        assert places[0] == places[1]
+        for key, place in zip(map(tuple, asked.tolist()), places[0], strict=True):
+            left = [at for at in range(max(0, len(made) - room), len(made)) if made[at] == key and at not in taken]
+            assert place >= 0 or not left
+            assert place < 0 or (made[place] == key and place not in taken)
+            assert place >= -1 or made[-2 - place] == key
+            taken.add(place)
 
 
 @BOTH
@@ -59,7 +73,9 @@ def test_what_cannot_be_is_refused(kernel) -> None:
             kernel.fingerprint(b"abc", np.array(begins), np.array(ends))
     with pytest.raises(ValueError, match="1 beginnings for 2 ends"):
         kernel.fingerprint(b"abc", np.array([0]), np.array([1, 2]))
-    with pytest.raises(ValueError, match="must be 1 or more"):
-        kernel.Recent(0)
-    with pytest.raises(ValueError, match="must be 0 or more"):
-        kernel.Recent(1).add(np.array([1], np.uint64), -1)
+    for room in (0, 2**31):
+        with pytest.raises(ValueError, match="must be from 1 to"):
+            kernel.Window(room)
+    for name in ("add", "match"):
+        with pytest.raises(ValueError, match="2 first words and 1 second ones"):
+            getattr(kernel.Window(1), name)(np.zeros(2, np.uint64), np.zeros(1, np.uint64))

@@ -15,8 +15,10 @@ import pytest
 from auditing import SCENARIO, SEED, findings, oracle, records, reencoded, stream
 
 from dovestorm.audit import PRECISIONS, Arrivals, Auditor, audit
+from dovestorm.audit.bits import Bits
 from dovestorm.audit.joining import join
 from dovestorm.errors import DovestormError, InputError, UsageError
+from dovestorm.stream import Limits, open_stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,6 +100,34 @@ def test_without_the_option_the_difference_is_named() -> None:
     assert report.examples["altered"][0].detail == 'hostname "mail01" became "relay"'
 
 
+@pytest.mark.parametrize("compare", ["bytes", "values"])
+def test_an_altered_record_belongs_to_the_event_that_it_is_most_like(compare) -> None:
+    """Of events with the same name and times the first is lost, and the last is altered: it is told from the lost one."""
+
+    def coarse(place: int) -> str:
+        event = json.loads(records(EVENTS)[place])
+        return json.dumps({**event, "start_time": event["start_time"][:16], "end_time": event["end_time"][:16]})
+
+    lines, alike = list(records(EVENTS)), {}
+    for number, line in enumerate(lines):
+        event = json.loads(line)
+        alike.setdefault((event["event"], event["start_time"][:16], event["end_time"][:16]), []).append(number)
+    groups = [group for group in alike.values() if len(group) > 2]
+    altered = [(number, group[-2 + number]) for group in groups for number in (0, 1)]
+    for number, place in reversed(altered):
+        event = json.loads(lines[place])
+        event["fields"][f"altered_{number}"] = "x"
+        event["hostname"] = "relay"
+        lines[place] = json.dumps(event).encode()
+    lost = {group[0] for group in groups}
+    received = [line for number, line in enumerate(lines) if number not in lost]
+    report = audited(received[::-1], compare=compare, precision=60_000_000, examples=EVENTS)
+    assert len(groups) > 5
+    assert (report.altered, report.missing, report.foreign) == (len(altered), len(groups), 0)
+    assert report.altered_fields == {"hostname": len(altered), "altered_0": len(groups), "altered_1": len(groups)}
+    assert sorted(coarse(example.place) for example in report.examples["missing"]) == sorted(map(coarse, lost))
+
+
 def test_a_consumer_that_was_killed_and_began_anew(tmp_path: Path) -> None:
     """It wrote part of a line, then all from the beginning: the part is foreign and broken, what came before it doubled, nothing missing."""
     whole = b"".join(record + b"\n" for record in records(EVENTS))
@@ -166,10 +196,42 @@ def test_events_that_are_the_same_are_counted() -> None:
     assert (joined.surplus.tolist(), joined.original.tolist(), joined.unknown.tolist()) == ([4], [3], [2])
 
 
+@pytest.mark.parametrize(("first", "count"), [(0, 64), (0, 65), (7, 99), (13, 1000), (4090, 70_000)])
+def test_a_stretch_of_numbers_is_in_a_set_and_its_neighbours_are_not(first, count) -> None:
+    bits = Bits()
+    bits.add(np.array([3, 200_000]))
+    bits.add(np.arange(first, first + count))
+    held = {3, 200_000, *range(first, first + count)}
+    asked = np.array(sorted({*range(first + 20), *range(first + count - 20, first + count + 20), 200_000}))
+    assert bits.has(asked).tolist() == [number in held for number in asked.tolist()]
+    assert len(bits) == len(held)
+
+
+def test_what_is_all_well_needs_no_disk() -> None:
+    """Nor what is doubled or lost here and there, beyond its own few rows."""
+    lines = list(records(EVENTS))
+    assert audited(lines, most_rows=1).scratch_bytes == 0
+    report = audited([*lines[:20], *lines[19:40], *lines[41:]], most_rows=10)
+    assert (report.doubled, report.missing, report.scratch_bytes) == (1, 1, 0)
+
+
+def test_of_events_that_are_the_same_the_one_that_is_lost_is_named() -> None:
+    """The other comes in its own place, and is neither out of order nor missing."""
+    wanted = open_stream("working-day", seed=1, limits=Limits(events=1000))
+    lines = b"".join(bytes(block.data) for block in wanted.blocks("json")).splitlines(keepends=True)
+    first, second = next((lines.index(line), number) for number, line in enumerate(lines) if line in lines[:number])
+    for lost in (first, second):
+        with Auditor(wanted) as auditor:
+            auditor.lines(b"".join(lines[:lost] + lines[lost + 1 :]))
+            report = auditor.finish()
+        assert [example.place for example in report.examples["missing"]] == [lost]
+        assert (report.delivered, report.missing, report.doubled, report.out_of_order) == (999, 1, 0, 0)
+
+
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     """Temporary files that cannot grow end the audit with a reason."""
     path = tmp_path / "received"
-    path.write_bytes(b"\n".join(records(EVENTS)))
+    path.write_bytes(b"\n".join(reversed(records(EVENTS))))
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     import signal
 

@@ -60,6 +60,13 @@ def test_the_rest_of_a_second_at_the_end_is_no_dip_and_not_lost():
     assert column(found, "events") == pytest.approx([100] * 5)
 
 
+def test_half_a_second_at_the_end_is_a_point_of_its_own():
+    """What waited and came in it is not shown as waiting still."""
+    found = figures(run(5, part=0.5, ended=True, stalled=(3, 4)))
+    assert column(found, "second") == [0, 1, 2, 3, 4, 5]
+    assert column(found, "backlog") == [0, 0, 0, 100, 200, 0]
+
+
 def test_what_arrives_in_the_last_part_of_a_second_is_seen():
     """The consumer stood still, and what waited came when the run was nearly over."""
     found = figures(run(5, part=0.25, ended=True, stalled=(3, 4)))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -163,3 +166,19 @@ def test_sessions_come_whole():
     batches, _ = drain(Source(scenario="imap-login", seed=4, sessions=200, by_session=True), Cut(most_events=1, most_bytes=1, by_session=True))
     assert len(batches) == 200
     assert lines(batches) == [line + b"\n" for line in gathered]
+
+
+def test_a_measurement_ends_when_who_asked_is_gone() -> None:
+    spec = {"source": Source(scenario="working-day").to_dict(), "seconds": 3600}
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "dovestorm.load.beforehand", "ceiling", json.dumps(spec)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            assert process.stdin is not None
+            process.stdin.close()
+            assert process.wait(timeout=30) == 1
+        finally:
+            process.kill()

@@ -58,6 +58,19 @@ def test_a_backlog_grows_until_it_is_delivered():
     assert [row.backlog for row in statistics.rows()] == [100, 150, 0]
 
 
+def test_what_is_revoked_or_not_asked_for_is_no_backlog():
+    """Law: every event that was offered is delivered, given up or not asked for, in the end once."""
+    statistics = DeliveryStatistics()
+    statistics.offer(0, 100)
+    statistics.deliver(0, 90, 900, lateness_us=1, service_us=1)
+    statistics.trouble(0, unasked=10)
+    statistics.revoke(1, 30, 300)
+    statistics.fail(1, undelivered=30)
+    whole = DeliveryStatistics.from_dict(statistics.to_dict()).whole
+    assert (whole.events, whole.bytes, whole.undelivered, whole.unasked) == (60, 600, 30, 10)
+    assert [row.backlog for row in statistics.rows()] == [0, 0]
+
+
 rates = st.floats(0.5, 1e6)
 
 

@@ -1,21 +1,24 @@
 """Takes what a consumer received, in whatever pieces it comes, and holds it against the stream made anew.
 
-Both sides are turned into fingerprints, which are joined in the end: nothing is assumed about the order. A memory of the latest expected
-fingerprints tells at once which records are as they should be; the bytes of all others are kept until the end, when it is clear what they are.
+Both sides are turned into fingerprints. A window of the expected ones tells at once which event each record is, as long as it comes within a
+million events or so of its place; of these, no more than one bit is kept. All other records are kept until the end, when it is looked for them in
+all of the stream: nothing is assumed about the order.
 """
 
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from dovestorm.audit.decoding import Decoder
 from dovestorm.audit.expectation import Expectation
-from dovestorm.audit.scratch import MOST_ROWS, Bins, Scratch, bin_of_key
-from dovestorm.audit.settling import settle
+from dovestorm.audit.scratch import MOST_ROWS, Scratch, Table
+from dovestorm.audit.settling import Ledger, settle
 from dovestorm.audit.spool import LARGEST_KEPT, Spool
+from dovestorm.audit.upcoming import LEAD, Upcoming
 from dovestorm.audit.values import Spelling
 from dovestorm.clock import SystemClock
 from dovestorm.errors import UsageError
@@ -30,18 +33,17 @@ if TYPE_CHECKING:
     from dovestorm.audit.expectation import Prints
     from dovestorm.audit.latency import Arrivals
     from dovestorm.audit.report import AuditReport
+    from dovestorm.batch import Batch
     from dovestorm.stream import Stream
 
 __all__ = ["COMPARISONS", "Auditor"]
 
 COMPARISONS = ("auto", "bytes", "values")
 
-_ROOM = 1 << 20
-_LEAD = 1 << 18
-"""Events that the expected side is ahead of the last record that was recognised."""
-_LOST = 1 << 16
-"""So many records in a row that are not recognised mean that the place in the stream is lost, and that it must be looked for further on."""
 _SAMPLE = 256
+_UNKNOWN, _AGAIN = -1, -2
+"""What stands instead of a place, see ``Window.match``."""
+_LEFTOVER = [("key", "<u8"), ("more", "<u8"), ("at", "<i8"), ("place", "<i8")]
 _JSON_BEGIN = b'{"event":'
 _TAB_TEXT_BEGIN = b"event:"
 
@@ -66,7 +68,10 @@ class Auditor:
         most_rows: Rows, of 24 to 90 bytes each, that each table keeps in memory before it goes to a file.
 
     Attributes:
-        made: Events of the stream that were made so far.
+        received: Records that came so far.
+        ledger: What is known of them and of the stream.
+        leftover: Fingerprint and arrival number of each record that got no place in the stream, and the place that it might have shared.
+        unrecognised: Those of them that share none; their bytes are in ``spool``.
 
     Raises:
         UsageError: An unknown format, or a folder that cannot be used.
@@ -100,27 +105,26 @@ class Auditor:
         self.arrivals, self.examples = arrivals, examples
         self.scratch = Scratch(scratch, most_rows=most_rows)
         self.spool = Spool(self.scratch)
-        due = [("due", "<i8")] if arrivals is not None else []
-        self.expected = Bins(self.scratch, [("key", "<u8"), ("more", "<u8"), ("at", "<i8"), *due], bin_of_key)
-        self.received = Bins(self.scratch, [("key", "<u8"), ("more", "<u8"), ("at", "<i8")], bin_of_key)
+        self.ledger = Ledger.open(self.scratch, examples)
+        self.leftover = Table(self.scratch, _LEFTOVER)
+        self.received = self.unrecognised = 0
         self._kernel = fingerprinting()
-        self._recent: Any = self._kernel.Recent(_ROOM)
-        self._stretches = self.expectation.stretches()
-        self.made = 0
-        self._front = self._strikes = 0
-        self._exhausted = False
-        self._lock, self._making = threading.Lock(), threading.Lock()
-        self._wanted = threading.Event()
-        self._closed = False
+        self._upcoming = self._expected("bytes" if compare == "auto" else compare)
+        self._lock = threading.Lock()
         self._ahead = ahead
-        self._thread: threading.Thread | None = None
-        self._early: list[tuple[int, NDArray[np.int64]]] = []
-        self._failure: BaseException | None = None
         self._clock = SystemClock()
         self._begun = self._clock.monotonic()
         self._samples: dict[str, NDArray[np.uint64]] = {}
         if ahead:
-            self._prepare()
+            # Who measures the latency of the first records should not measure this.
+            if compare == "auto":
+                self._samples = {each: self._sample(each) for each in ("bytes", "values")}
+            self._upcoming.prepare()
+
+    @property
+    def made(self) -> int:
+        """Events of the stream that were made so far."""
+        return self._upcoming.made
 
     def lines(self, data: bytes, moment_us: int = 0) -> None:
         """Take whole lines, each with its newline; empty ones are passed over.
@@ -145,25 +149,19 @@ class Auditor:
         with self._lock:
             if self.compare == "auto":
                 self.compare = self._choice(data, begins, ends)
-            if self._ahead and self._thread is None:
-                self._thread = threading.Thread(target=self._make_ahead, name="dovestorm-audit", daemon=True)
-                self._thread.start()
+            if self._ahead:
+                self._upcoming.run_ahead()
             low, high = self._prints(data, begins, ends)
-            unknown = self._unrecognised(low)
-            if len(unknown) and self.format != "msgpack":
+            places = self._upcoming.match(low, high)
+            if self.format != "msgpack" and len(unknown := np.flatnonzero(places == _UNKNOWN)):
                 torn = self._torn(data, begins, ends, unknown)
                 if torn is not None:
-                    begins, ends = torn
-                    low, high = self._prints(data, begins, ends)
-                    unknown = self._unrecognised(low)
-            first = self.received.count
-            rows = np.empty(len(low), [("key", "<u8"), ("more", "<u8"), ("at", "<i8")])
-            rows["key"], rows["more"], rows["at"] = low, high, np.arange(first, first + len(low))
-            if self.arrivals is not None:
-                self._note(first, low, moment_us)
-            self.received.add(rows)
-            if len(unknown):
-                self.spool.add(first, unknown, data, begins, ends)
+                    begins, ends, low, high, places = self._pieces(data, (begins, ends, low, high, places), *torn)
+            self._note(low, high, places, moment_us)
+            if len(unknown := np.flatnonzero(places == _UNKNOWN)):
+                self.spool.add(self.received, unknown, data, begins, ends)
+                self.unrecognised += len(unknown)
+            self.received += len(low)
 
     def finish(self) -> AuditReport:
         """Say what became of every event; the auditor takes nothing more.
@@ -171,16 +169,14 @@ class Auditor:
         Raises:
             DovestormError: The temporary files could not be written, or the stream could not be made.
         """
-        self._end_thread()
+        self._upcoming.make_all()
         if self.compare == "auto":
             self.compare = "bytes"
-        while self._make():
-            pass
         return settle(self, seconds=lambda: self._clock.monotonic() - self._begun)
 
     def close(self) -> None:
         """Remove the temporary files."""
-        self._end_thread()
+        self._upcoming.close()
         self.scratch.close()
 
     def __enter__(self) -> Self:
@@ -221,7 +217,7 @@ class Auditor:
     def _torn(
         self, data: bytes, begins: NDArray[np.int64], ends: NDArray[np.int64], unknown: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-        """Lines in which a record was cut off and another follows at once, as when a consumer is killed and begins anew, become two."""
+        """Lines in which a record was cut off and another follows at once, as when a consumer is killed and begins anew: which, and where to cut."""
         mark = _JSON_BEGIN if self.format == "json" else _TAB_TEXT_BEGIN
         cuts: list[tuple[int, int]] = []
         for number in unknown.tolist():
@@ -235,8 +231,18 @@ class Auditor:
                 at = data.find(mark, at + 1, end)
         if not cuts:
             return None
-        numbers, places = (np.array(column, np.int64) for column in zip(*cuts, strict=True))
-        return np.insert(begins, numbers + 1, places), np.insert(ends, numbers, places)
+        return np.array([number for number, _ in cuts]), np.array([at for _, at in cuts])
+
+    def _pieces(self, data: bytes, records: tuple[NDArray[Any], ...], numbers: NDArray[np.int64], at: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        """The records with some of them cut, and the pieces recognised."""
+        begins, ends = np.insert(records[0], numbers + 1, at), np.insert(records[1], numbers, at)
+        low, high, places = (np.insert(column, numbers + 1, 0) for column in records[2:])
+        is_cut = np.zeros(len(records[0]), bool)
+        is_cut[numbers] = True
+        new = np.flatnonzero(np.insert(is_cut, numbers + 1, values=True))
+        low[new], high[new] = self._prints(data, begins[new], ends[new])
+        places[new] = self._upcoming.match(low[new], high[new])
+        return begins, ends, low, high, places
 
     def _is_readable(self, record: bytes) -> bool:
         try:
@@ -245,61 +251,36 @@ class Auditor:
             return False
         return True
 
+    def _note(self, low: NDArray[np.uint64], high: NDArray[np.uint64], places: NDArray[np.int64], moment_us: int) -> None:
+        """Note what became of the records; what has no place of its own yet is left for the end."""
+        numbers = np.arange(self.received, self.received + len(low))
+        left = np.flatnonzero(places < 0)
+        if len(left):
+            rows = np.empty(len(left), _LEFTOVER)
+            rows["key"], rows["more"], rows["at"], rows["place"] = low[left], high[left], numbers[left], _AGAIN - places[left]
+            self.leftover.add(rows)
+            found = np.flatnonzero(places >= 0)
+            numbers, places = numbers[found], places[found]
+        self.ledger.deliver(places, numbers, as_they_come=True)
+        if self.arrivals is not None:
+            self.arrivals.note(self.received, moment_us)
+            if len(places):
+                due = self._upcoming.due(places)
+                if not self.arrivals.has_begun:
+                    self.arrivals.begin(int(due[0]), moment_us)
+                self.arrivals.add(moment_us, due)
+
     # ------------------------------------------------------------ the expected side
 
-    def _unrecognised(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Which keys are not among those that are expected about here."""
-        found: NDArray[np.int64] = self._recent.find(keys)
-        latest = int(found.max())
-        self._front = max(self._front, latest + 1)
-        unknown = np.flatnonzero(found < 0)
-        while len(unknown) and self.made < self._front + _LEAD and self._make(below=self._front + _LEAD):
-            found[unknown] = self._recent.find(keys[unknown])
-            latest = int(found.max())
-            self._front = max(self._front, latest + 1)
-            unknown = unknown[found[unknown] < 0]
-        self._strikes = 0 if latest >= 0 else self._strikes + len(keys)
-        if self._strikes > _LOST:
-            self._front, self._strikes = self.made, 0
-        if self._thread is not None:
-            self._wanted.set()
-        return unknown
+    def prints(self, batch: Batch) -> Prints:
+        """The fingerprints of events, of what most records are recognised by."""
+        return self._expected_prints(self.compare, batch)
 
-    def _make(self, below: int | None = None) -> bool:
-        """Make the next stretch of the expected side, unless more than ``below`` are made already; False when there is no more."""
-        with self._making:
-            if self._exhausted or (below is not None and self.made >= below):
-                return not self._exhausted
-            stretch = next(self._stretches, None)
-            if stretch is None:
-                self._exhausted = True
-                return False
-            batch = stretch.batch
-            low, high = self.expectation.by_values(batch) if self.compare == "values" else self.expectation.by_bytes(batch)
-            rows = np.empty(len(low), self.expected.dtype)
-            rows["key"], rows["more"], rows["at"] = low, high, np.arange(stretch.first, stretch.first + len(low))
-            if self.arrivals is not None:
-                rows["due"] = batch.end
-                if not self.arrivals.has_begun and self.made < _LEAD:
-                    self._early.append((stretch.first, rows["due"]))
-            self.expected.add(rows)
-            self._recent.add(low, stretch.first)
-            self.made += len(low)
-            return True
+    def _expected(self, compare: str) -> Upcoming:
+        return Upcoming(self.expectation.stretches(), partial(self._expected_prints, compare), timed=self.arrivals is not None)
 
-    def _note(self, first: int, keys: NDArray[np.uint64], moment_us: int) -> None:
-        """Note when a chunk came; the first event that is recognised sets the clock."""
-        assert self.arrivals is not None
-        self.arrivals.note(first, moment_us)
-        if self.arrivals.has_begun:
-            return
-        found = self._recent.find(keys)
-        for begin, due in self._early:
-            inside = found[(found >= begin) & (found < begin + len(due))]
-            if len(inside):
-                self.arrivals.begin(int(due[inside[0] - begin]), moment_us)
-                self._early.clear()
-                return
+    def _expected_prints(self, compare: str, batch: Batch) -> Prints:
+        return self.expectation.by_values(batch) if compare == "values" else self.expectation.by_bytes(batch)
 
     def _choice(self, data: bytes, begins: NDArray[np.int64], ends: NDArray[np.int64]) -> str:
         """Whether the first records look the same as when they were sent, or say the same."""
@@ -313,48 +294,16 @@ class Auditor:
         self._samples.clear()
         if hits["values"] <= 2 * hits["bytes"]:
             return "bytes"
-        if self.made:
-            # What was prepared was for the other way.
-            self.expected, self._recent = Bins(self.scratch, self.expected.dtype, bin_of_key), self._kernel.Recent(_ROOM)
-            self._stretches, self.made, self._exhausted = self.expectation.stretches(), 0, False
-            self._early.clear()
+        # What was prepared was for the other way.
+        self._upcoming = self._expected("values")
         return "values"
-
-    def _prepare(self) -> None:
-        """Do beforehand what the first records would have to wait for: who measures their latency should not measure that."""
-        wish = self.compare
-        if wish == "auto":
-            self._samples = {compare: self._sample(compare) for compare in ("bytes", "values")}
-            self.compare = "bytes"
-        while self.made < _LEAD and self._make(below=_LEAD):
-            pass
-        self.compare = wish
 
     def _sample(self, compare: str) -> NDArray[np.uint64]:
         found, made = [np.empty(0, np.uint64)], 0
         for stretch in self.expectation.stretches():
-            prints = self.expectation.by_values(stretch.batch) if compare == "values" else self.expectation.by_bytes(stretch.batch)
+            prints = self._expected_prints(compare, stretch.batch)
             found.append(prints[0])
             made += len(prints[0])
-            if made >= _LEAD // 4:
+            if made >= LEAD // 4:
                 break
         return np.concatenate(found)
-
-    def _make_ahead(self) -> None:
-        try:
-            while not self._closed and not self._exhausted:
-                if self.made >= self._front + _LEAD or not self._make():
-                    self._wanted.wait()
-                    self._wanted.clear()
-        except Exception as error:  # noqa: BLE001 - told by finish(), in the thread that asks
-            self._failure = error
-
-    def _end_thread(self) -> None:
-        self._closed = True
-        self._wanted.set()
-        if self._thread is not None and self._thread.is_alive():
-            self._thread.join()
-        self._thread = None
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure

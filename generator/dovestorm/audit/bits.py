@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Bits"]
 
 _PART = 1 << 20
+_FEW = 64
 
 
 class Bits:
@@ -27,7 +28,16 @@ class Bits:
         size = (int(numbers.max()) >> 3) + 1
         if size > len(self._bytes):
             self._bytes = np.concatenate((self._bytes, np.zeros(max(size - len(self._bytes), len(self._bytes)), np.uint8)))
+        if len(numbers) > _FEW and numbers[-1] - numbers[0] == len(numbers) - 1 and (np.diff(numbers) == 1).all():
+            self._add_stretch(int(numbers[0]), len(numbers))
+            return
         np.bitwise_or.at(self._bytes, numbers >> 3, (1 << (numbers & 7)).astype(np.uint8))
+
+    def _add_stretch(self, first: int, count: int) -> None:
+        begin = first >> 3
+        packed = np.packbits(np.ones(first - 8 * begin + count, bool), bitorder="little")
+        packed[0] &= 0xFF << (first & 7) & 0xFF
+        self._bytes[begin : begin + len(packed)] |= packed
 
     def has(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
         """For each number, whether it is in."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import re
 from contextlib import suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
+
+import orjson
 
 from dovestorm.audit.values import HEAD
 from dovestorm.validate.json_lines import UnreadableError, parse_json
@@ -27,9 +30,10 @@ _UNIX = re.compile(r"\d{9,20}(\.\d+)?", re.ASCII)
 _UNITS = ((10**17, 1000, 1), (10**14, 1, 1), (10**11, 1, 1000))
 """From which whole number on a time counts nanoseconds, microseconds or milliseconds: divisor and factor to microseconds."""
 _USUAL = len("2026-03-02T09:00:00.369000Z")
+_USUAL_ZONE = len("2026-03-02T09:00:00.369000+00:00")
 _LATEST = 253402300800 * 10**6
 _NONE: frozenset[str] = frozenset()
-_ENTRIES = (*HEAD, "fields")
+_ENTRIES = frozenset((*HEAD, "fields"))
 _EVENT = re.compile(rb'event(?:": ?"|:|[\xa1-\xbf]|\xd9.)([a-z0-9_]+)(?=[^a-z0-9_])')
 _MOMENT = rb'(?:": ?"?|:|\xbb|\xd9\x1b)([0-9][0-9T:.+Z-]{9,34})(?=[^0-9T:.+Z-])'
 _TIMES = {name: re.compile(name.encode() + _MOMENT) for name in ("start_time", "end_time")}
@@ -62,7 +66,7 @@ class Decoder:
             UnreadableError: The record holds no event.
         """
         found = self._read_wrapped(record) if self._field else self._decode(record)
-        event = {key: found[key] for key in _ENTRIES if key in found}
+        event = found if found.keys() == _ENTRIES else {key: value for key, value in found.items() if key in _ENTRIES}
         for key in _TIMES:
             if key in event:
                 event[key] = self._moment(event[key])
@@ -103,7 +107,12 @@ class Decoder:
         return inner
 
     def _json(self, record: bytes) -> dict[str, Any]:
-        return _map(parse_json(record if record.startswith(b"{") else inner_record(record)))
+        record = inner_record(record)
+        try:
+            found = orjson.loads(record)
+        except orjson.JSONDecodeError:
+            found = parse_json(record)  # Says why not.
+        return _map(found)
 
     def _tab_text(self, record: bytes) -> dict[str, Any]:
         begin = max(record.find(_TAB_TEXT), 0)
@@ -135,8 +144,11 @@ class Decoder:
 
     def _moment(self, value: Any) -> Any:
         """Spelled as the exporter does; what is no time stays what it is."""
-        if type(value) is str and self._precision == 1 and len(value) == _USUAL and value[-1] == "Z" and value[10] == "T":
-            return value
+        if type(value) is str and self._precision == 1 and value[10:11] == "T":
+            if len(value) == _USUAL and value[-1] == "Z":
+                return value
+            if len(value) == _USUAL_ZONE and value[19] == "." and value[26:] == "+00:00":
+                return f"{value[:26]}Z"
         moment = None if type(value) is int and value < 0 else self._read(value)
         if moment is None or not 0 <= moment < _LATEST:
             return value
@@ -164,8 +176,7 @@ def moment_us(value: Any) -> int | None:
 
 def inner_record(record: bytes) -> bytes:
     """The record from its first brace on: what stands before it is a collector's, such as a syslog header."""
-    begin = 0 if record.startswith(b"{") else record.find(b"{")
-    return record[begin:] if begin > 0 else record
+    return record if record.startswith(b"{") else record[max(record.find(b"{"), 0) :]
 
 
 def _map(found: Any) -> dict[str, Any]:
@@ -175,7 +186,13 @@ def _map(found: Any) -> dict[str, Any]:
 
 
 def _spelled(moment: int) -> str:
-    return f"{(_EPOCH + moment * _MICROSECOND).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    second, part = divmod(moment, 1_000_000)
+    return f"{_second(second)}.{part:06d}Z"
+
+
+@lru_cache(maxsize=1 << 12)
+def _second(second: int) -> str:
+    return (_EPOCH + dt.timedelta(seconds=second)).replace(tzinfo=None).isoformat()
 
 
 def _integer(value: Any) -> Any:

@@ -86,13 +86,13 @@ class Arrivals:
         found: NDArray[np.int64] = moments[np.searchsorted(firsts, arrivals, side="right") - 1]
         return found
 
-    def add(self, arrivals: NDArray[np.int64], due_us: NDArray[np.int64]) -> None:
-        """Count events by arrival number and the moment that they are of."""
-        if not len(arrivals) or not self.has_begun:
+    def add(self, moments_us: NDArray[np.int64] | int, due_us: NDArray[np.int64]) -> None:
+        """Count events by when they came and the moment that they are of."""
+        if not len(due_us) or not self.has_begun:
             return
         due, origin = (0, 0) if self._wall or self._origin is None else self._origin
         speed = 1.0 if self._wall else self.speed
-        late = np.maximum(self.moments(arrivals) - origin - np.rint((due_us - due) / speed).astype(np.int64), 0)
+        late = np.maximum(moments_us - origin - np.rint((due_us - due) / speed).astype(np.int64), 0)
         # Cut down to the bits that matter, so that few different values are left.
         shift = np.maximum(np.frexp(late.astype(np.float64))[1] - _KEPT_BITS, 0)
         for value, count in zip(*(column.tolist() for column in np.unique(late >> shift << shift, return_counts=True)), strict=True):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dovestorm.audit.altering import join_alike
 from dovestorm.audit.bits import Bits
 from dovestorm.audit.joining import join
 from dovestorm.audit.likeness import LEVELS, Likeness, prints_of
@@ -14,12 +15,13 @@ from dovestorm.batch import Batch
 from dovestorm.validate.json_lines import UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
     from dovestorm.audit.auditor import Auditor
     from dovestorm.audit.expectation import Stretch
+    from dovestorm.audit.joining import Joined
     from dovestorm.audit.scratch import Rows
     from dovestorm.audit.settling import Ledger
 
@@ -30,10 +32,10 @@ PLACE_BITS = 17
 
 _EXPECTED = [("key", "<u8"), ("more", "<u8"), ("alike", "<u8", (LEVELS,)), ("at", "<i8"), ("delivered", "?")]
 _RECEIVED = [("key", "<u8"), ("more", "<u8"), ("alike", "<u8", (LEVELS,)), ("at", "<i8"), ("offset", "<i8"), ("size", "<i8"), ("readable", "?")]
-_KEYED = [("key", "<u8"), ("at", "<i8"), ("offset", "<i8"), ("size", "<i8")]
 _ALTERED = [("place", "<i8"), ("arrival", "<i8"), ("offset", "<i8"), ("size", "<i8")]
+_SIDE = [("key", "<u8"), ("more", "<u8"), ("at", "<i8")]
 _ROWS = 1 << 13
-_FILTER_BITS = 26
+_FILTER_BITS = 27
 
 
 class Leftovers:
@@ -62,21 +64,30 @@ class Leftovers:
         self.unreadable = 0
 
     def resolve(self) -> None:
-        """Find an event for as many unknown records as can be."""
-        by_value = self._auditor.compare == "bytes"
+        """Find an event for as many records as can be."""
+        auditor, ledger = self._auditor, self._ledger
+        if not auditor.leftover.count:
+            return
+        self._join_prints()
+        if not ledger.unknown_count:
+            return
+        by_value = auditor.compare == "bytes"
         for rows in self._decoded():
             self._received.add(rows)
-        missing = self._auditor.made - self._ledger.delivered_count
-        if not (missing or by_value):
+        if not (self._is_missing() or by_value):
             return
+        known = _filter(rows["key"] for rows in self._received.chunks()) if by_value else None
         for stretch in self._expectation.stretches():
-            self._collect(stretch, by_value=by_value)
+            self._collect(stretch, known)
         if by_value:
             self._join_values()
         for level in range(LEVELS):
-            if self._auditor.made == self._ledger.delivered_count + self._ledger.altered_count or self.resolved == self._ledger.unknown_count:
+            if not self._is_missing() or self.resolved == ledger.unknown_count:
                 return
             self._join_alike(level)
+
+    def _is_missing(self) -> bool:
+        return self._auditor.made > self._ledger.delivered_count + self._ledger.altered_count
 
     # ------------------------------------------------------------ both sides as rows
 
@@ -105,23 +116,13 @@ class Leftovers:
             rows[name] = column
         return rows
 
-    def _filter(self) -> NDArray[np.bool_]:
-        """By the lower bits of the key, whether a received record may have it."""
-        if self._known is None:
-            self._known = np.zeros(1 << _FILTER_BITS, bool)
-            for rows in self._received.chunks():
-                self._known[_lower(rows["key"])] = True
-        return self._known
-
-    _known: NDArray[np.bool_] | None = None
-
-    def _collect(self, stretch: Stretch, *, by_value: bool) -> None:
+    def _collect(self, stretch: Stretch, known: Bits | None) -> None:
         """Keep what is missing, and what says the same as a record that was not recognised."""
         batch = stretch.batch
         delivered = self._ledger.delivered.stretch(stretch.first, len(batch))
         wanted = ~delivered
-        if by_value:
-            wanted |= self._filter()[_lower(self._expectation.by_values(batch)[0])]
+        if known is not None:
+            wanted |= known.has(_lower(self._expectation.by_values(batch)[0]))
         chosen = np.flatnonzero(wanted)
         if not len(chosen):
             return
@@ -134,50 +135,87 @@ class Leftovers:
 
     # ------------------------------------------------------------ joining
 
+    def _join_prints(self) -> None:
+        """What was too far from its place to be recognised at once, and what came again: delivered, doubled, or unknown."""
+        auditor, ledger = self._auditor, self._ledger
+        leftover = auditor.leftover
+        if not (auditor.unrecognised or self._is_missing()):
+            # All of it came again, and is missing nowhere.
+            for rows in leftover.chunks():
+                ledger.double(rows["place"], rows["at"])
+            return
+        ours = Bins(auditor.scratch, [*_SIDE, ("delivered", "?"), ("due", "<i8")], bin_of_key)
+        theirs = Bins(auditor.scratch, _SIDE, bin_of_key)
+        for rows in leftover.chunks():
+            theirs.add(_columns(rows, theirs.dtype))
+        known = _filter(rows["key"] for rows in leftover.chunks())
+        for stretch in self._expectation.stretches():
+            low, high = auditor.prints(stretch.batch)
+            chosen = np.flatnonzero(known.has(_lower(low)))
+            rows = np.empty(len(chosen), ours.dtype)
+            rows["key"], rows["more"], rows["at"] = low[chosen], high[chosen], stretch.first + chosen
+            rows["delivered"], rows["due"] = ledger.delivered.has(rows["at"]), stretch.batch.end[chosen]
+            ours.add(rows)
+        for unsorted, received in both(ours, theirs):
+            joined, expected = self._join(unsorted, received)
+            new = ~expected["delivered"][joined.expected]
+            if auditor.arrivals is not None:
+                moments = auditor.arrivals.moments(received["at"][joined.received[new]])
+                auditor.arrivals.add(moments, expected["due"][joined.expected[new]])
+            ledger.unknown.add(received["at"][joined.unknown])
+            ledger.unknown_count += len(joined.unknown)
+
     def _join_values(self) -> None:
         """The same value, in other bytes: delivered, or doubled when the event has come already."""
-        ours = Bins(self._auditor.scratch, [("key", "<u8"), ("more", "<u8"), ("at", "<i8"), ("delivered", "?")], bin_of_key)
-        theirs = Bins(self._auditor.scratch, [("key", "<u8"), ("more", "<u8"), ("at", "<i8")], bin_of_key)
+        ours = Bins(self._auditor.scratch, [*_SIDE, ("delivered", "?")], bin_of_key)
+        theirs = Bins(self._auditor.scratch, _SIDE, bin_of_key)
         for rows in self._expected.chunks():
             ours.add(_columns(rows, ours.dtype))
         for rows in self._received.chunks():
             theirs.add(_columns(rows[rows["readable"]], theirs.dtype))
         for unsorted, received in both(ours, theirs):
-            expected = unsorted[np.argsort(unsorted["delivered"], kind="stable")]
-            joined = join((expected["key"], expected["more"]), (received["key"], received["more"]))
-            pairs, arrivals = expected[joined.expected], received["at"][joined.received]
-            new = ~pairs["delivered"]
-            self._ledger.deliver(pairs["at"][new], arrivals[new])
-            self._ledger.double(
-                np.concatenate((pairs["at"][~new], expected["at"][joined.original])),
-                np.concatenate((arrivals[~new], received["at"][joined.surplus])),
-            )
-            self._resolve(arrivals)
+            joined, _ = self._join(unsorted, received)
+            self._resolve(received["at"][joined.received])
             self._resolve(received["at"][joined.surplus])
+
+    def _join(self, unsorted: Rows, received: Rows) -> tuple[Joined, Rows]:
+        """Deliver, or double what has been delivered already; gives what was joined, and the expected rows in the order to which it refers."""
+        expected = unsorted[np.argsort(unsorted["delivered"], kind="stable")]
+        joined = join((expected["key"], expected["more"]), (received["key"], received["more"]))
+        pairs, arrivals = expected[joined.expected], received["at"][joined.received]
+        new = ~pairs["delivered"]
+        self._ledger.deliver(pairs["at"][new], arrivals[new])
+        self._ledger.double(
+            np.concatenate((pairs["at"][~new], expected["at"][joined.original])),
+            np.concatenate((arrivals[~new], received["at"][joined.surplus])),
+        )
+        return joined, expected
 
     def _join_alike(self, level: int) -> None:
         """Alike at one level: altered on the way."""
-        scratch, ledger = self._auditor.scratch, self._ledger
-        ours, theirs = Bins(scratch, [("key", "<u8"), ("at", "<i8")], bin_of_key), Bins(scratch, _KEYED, bin_of_key)
-        for rows in self._expected.chunks():
-            places = rows["at"]
-            ours.add(_keyed(rows[~(ledger.delivered.has(places) | ledger.altered.has(places))], level, ours.dtype))
-        for rows in self._received.chunks():
-            theirs.add(_keyed(rows[~self.taken.has(rows["at"])], level, theirs.dtype))
-        for expected, received in both(ours, theirs):
-            joined = join((expected["key"], expected["key"]), (received["key"], received["key"]))
-            found = received[joined.received]
-            pairs = np.empty(len(found), _ALTERED)
-            pairs["place"], pairs["arrival"] = expected["at"][joined.expected], found["at"]
-            pairs["offset"], pairs["size"] = found["offset"], found["size"]
+        ledger = self._ledger
+        expected = (rows[~(ledger.delivered.has(rows["at"]) | ledger.altered.has(rows["at"]))] for rows in self._expected.chunks())
+        received = (rows[~self.taken.has(rows["at"])] for rows in self._received.chunks())
+        for places, records in join_alike(self._auditor, level, expected, received):
+            pairs = np.empty(len(places), _ALTERED)
+            pairs["place"], pairs["arrival"] = places, records["at"]
+            pairs["offset"], pairs["size"] = records["offset"], records["size"]
             self.altered.add(pairs)
-            ledger.altered.add(pairs["place"])
+            ledger.altered.add(places)
             ledger.altered_count += len(pairs)
-            self._resolve(pairs["arrival"])
+            self._resolve(records["at"])
 
     def _resolve(self, arrivals: NDArray[np.int64]) -> None:
         self.taken.add(arrivals)
         self.resolved += len(arrivals)
+
+
+def _filter(keys: Iterable[NDArray[np.uint64]]) -> Bits:
+    """By the lower bits of a key, whether it may be one of these."""
+    known = Bits()
+    for some in keys:
+        known.add(_lower(some))
+    return known
 
 
 def _lower(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -188,13 +226,4 @@ def _columns(rows: Rows, dtype: np.dtype[Any]) -> Rows:
     found = np.empty(len(rows), dtype)
     for name in dtype.names or ():
         found[name] = rows[name]
-    return found
-
-
-def _keyed(rows: Rows, level: int, dtype: np.dtype[Any]) -> Rows:
-    """Those that have a key at this level."""
-    rows = rows[rows["alike"][:, level] != 0]
-    found = np.empty(len(rows), dtype)
-    for name in dtype.names or ():
-        found[name] = rows["alike"][:, level] if name == "key" else rows[name]
     return found

@@ -41,16 +41,15 @@ def read_into(auditor: Auditor, path: str | Path) -> None:
 
 def _pieces(parts: Iterable[bytes]) -> Iterator[bytes]:
     """Larger ones."""
-    held: list[bytes] = []
-    size = 0
+    # Joined at once: a small part may lie in the room of a large one, and a thousand of them would hold a lot of it.
+    held = bytearray()
     for part in parts:
-        held.append(part)
-        size += len(part)
-        if size >= _PIECE:
-            yield b"".join(held)
-            held, size = [], 0
+        held += part
+        if len(held) >= _PIECE:
+            yield bytes(held)
+            held.clear()
     if held:
-        yield b"".join(held)
+        yield bytes(held)
 
 
 def _lines(auditor: Auditor, pieces: Iterator[bytes]) -> None:

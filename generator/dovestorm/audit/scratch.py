@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["BINS", "MOST_ROWS", "Bins", "Scratch", "Table", "bin_of_key", "both"]
 
 BINS = 512
-MOST_ROWS = 1 << 20
+MOST_ROWS = 1 << 18
 """Rows that one table or set of bins keeps in memory."""
 _CHUNK_ROWS = 1 << 17
+_BLOCK_ROWS = 1 << 13
 
 
 class Scratch:
@@ -78,6 +79,35 @@ class Scratch:
         self.close()
 
 
+class _Held:
+    """Rows in memory, in a few large arrays: many small ones take much more room than their rows, and hold up that of others between them."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self._dtype = dtype
+        self._blocks: list[Rows] = []
+        self._filled = 0
+        self.count = 0
+
+    def add(self, rows: Rows) -> None:
+        done = 0
+        while done < len(rows):
+            if not self._blocks or self._filled == len(self._blocks[-1]):
+                self._blocks.append(np.empty(max(_BLOCK_ROWS, len(rows) - done), self._dtype))
+                self._filled = 0
+            size = min(len(self._blocks[-1]) - self._filled, len(rows) - done)
+            self._blocks[-1][self._filled : self._filled + size] = rows[done : done + size]
+            self._filled += size
+            done += size
+        self.count += len(rows)
+
+    def blocks(self) -> list[Rows]:
+        return [*self._blocks[:-1], self._blocks[-1][: self._filled]] if self._blocks else []
+
+    def clear(self) -> None:
+        self._blocks = []
+        self._filled = self.count = 0
+
+
 class Table:
     """Rows in the order in which they were added.
 
@@ -89,27 +119,25 @@ class Table:
     def __init__(self, scratch: Scratch, dtype: Any) -> None:
         self._scratch = scratch
         self._dtype = np.dtype(dtype)
-        self._held: list[Rows] = []
-        self._held_rows = 0
+        self._held = _Held(self._dtype)
         self._path: Path | None = None
         self.count = 0
 
     def add(self, rows: Rows) -> None:
-        """Add rows; the array is kept."""
-        self._held.append(rows)
-        self._held_rows += len(rows)
+        """Add rows."""
+        self._held.add(rows)
         self.count += len(rows)
-        if self._held_rows > self._scratch.most_rows:
+        if self._held.count > self._scratch.most_rows:
             self._path = self._path or self._scratch.path()
-            for held in self._held:
-                self._scratch.append(self._path, held.data)
-            self._held, self._held_rows = [], 0
+            for block in self._held.blocks():
+                self._scratch.append(self._path, block.data)
+            self._held.clear()
 
     def chunks(self) -> Iterator[Rows]:
         """The rows, some at a time."""
         if self._path is not None:
             yield from _read(self._path, self._dtype)
-        yield from self._held
+        yield from self._held.blocks()
 
 
 class Bins:
@@ -125,29 +153,25 @@ class Bins:
         self._scratch = scratch
         self.dtype = np.dtype(dtype)
         self._bin_of = bin_of
-        self._held: list[Rows] = []
-        self._held_rows = 0
+        self._held = _Held(self.dtype)
         self._paths: dict[int, Path] = {}
         self.spilled = False
         self.count = 0
 
     def add(self, rows: Rows) -> None:
-        """Add rows; the array is kept."""
-        if not len(rows):
-            return
-        self._held.append(rows)
-        self._held_rows += len(rows)
+        """Add rows."""
+        self._held.add(rows)
         self.count += len(rows)
-        if self._held_rows > self._scratch.most_rows:
+        if self._held.count > self._scratch.most_rows:
             self.spill()
 
     def spill(self) -> None:
         """Put all that is held into the bins' files."""
         self.spilled = True
-        if not self._held:
+        if not self._held.count:
             return
-        rows = np.concatenate(self._held)
-        self._held, self._held_rows = [], 0
+        rows = self.whole()
+        self._held.clear()
         bins = self._bin_of(rows)
         order = np.argsort(bins, kind="stable")
         rows, bins = rows[order], bins[order]
@@ -160,7 +184,7 @@ class Bins:
 
     def whole(self) -> Rows:
         """All rows of bins that were never spilled."""
-        return np.concatenate(self._held) if self._held else np.empty(0, self.dtype)
+        return np.concatenate(self._held.blocks()) if self._held.count else np.empty(0, self.dtype)
 
     def numbers(self) -> list[int]:
         """The bins that have a file, in order."""

@@ -9,11 +9,9 @@ import numpy as np
 
 from dovestorm.audit.bits import Bits
 from dovestorm.audit.findings import Found, examine
-from dovestorm.audit.joining import join
 from dovestorm.audit.leftovers import Leftovers
 from dovestorm.audit.order import Order
 from dovestorm.audit.report import AuditReport
-from dovestorm.audit.scratch import both
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,15 +52,16 @@ class Ledger:
         """An empty one."""
         return cls(Order(scratch), examples)
 
-    def deliver(self, places: NDArray[np.int64], arrivals: NDArray[np.int64]) -> None:
+    def deliver(self, places: NDArray[np.int64], arrivals: NDArray[np.int64], *, as_they_come: bool = False) -> None:
         """Note events that arrived as they were sent."""
         self.delivered.add(places)
         self.delivered_count += len(places)
-        self.order.add(arrivals, places)
+        (self.order.follow if as_they_come else self.order.add)(arrivals, places)
 
     def double(self, places: NDArray[np.int64], arrivals: NDArray[np.int64]) -> None:
-        """Note records that came beyond the first of an event."""
+        """Note records that came beyond the first of an event, or before the one that was recognised."""
         self.doubled.add(places)
+        self.order.contest(arrivals, places)
         self.doubled_count += len(places)
         first = np.argsort(arrivals, kind="stable")[: self.examples]
         self.first_doubled += zip(places[first].tolist(), arrivals[first].tolist(), strict=True)
@@ -70,18 +69,15 @@ class Ledger:
 
 
 def settle(auditor: Auditor, *, seconds: Callable[[], float]) -> AuditReport:
-    """Join both sides, look for what is left over on both, and put the report together.
+    """Look for what is left over on both sides, and put the report together.
 
     Args:
         auditor: All has been taken, and all has been made.
         seconds: How long the audit took, asked in the end.
     """
-    ledger = Ledger.open(auditor.scratch, auditor.examples)
-    received, expected = auditor.received.count, auditor.made
-    _join_all(auditor, ledger)
+    ledger, received, expected = auditor.ledger, auditor.received, auditor.made
     leftovers = Leftovers(auditor, ledger)
-    if ledger.unknown_count:
-        leftovers.resolve()
+    leftovers.resolve()
     late = [(int(place), int(arrival), int(behind)) for place, arrival, behind in _late(ledger)]
     found = Found(auditor, ledger, leftovers, late)
     if expected > ledger.delivered_count or ledger.doubled_count or ledger.order.count:
@@ -109,18 +105,6 @@ def settle(auditor: Auditor, *, seconds: Callable[[], float]) -> AuditReport:
         latency=auditor.arrivals.latency() if auditor.arrivals is not None else None,
         seconds=seconds(),
     )
-
-
-def _join_all(auditor: Auditor, ledger: Ledger) -> None:
-    for expected, received in both(auditor.expected, auditor.received):
-        joined = join((expected["key"], expected["more"]), (received["key"], received["more"]))
-        places, arrivals = expected["at"][joined.expected], received["at"][joined.received]
-        ledger.deliver(places, arrivals)
-        if auditor.arrivals is not None:
-            auditor.arrivals.add(arrivals, expected["due"][joined.expected])
-        ledger.double(expected["at"][joined.original], received["at"][joined.surplus])
-        ledger.unknown.add(received["at"][joined.unknown])
-        ledger.unknown_count += len(joined.unknown)
 
 
 def _late(ledger: Ledger) -> list[tuple[int, int, int]]:

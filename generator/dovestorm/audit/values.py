@@ -14,6 +14,7 @@ import orjson
 
 from dovestorm.batch import ABSENT, Batch, Column, Constant, Encoding
 from dovestorm.formats.compiling import utf8
+from dovestorm.formats.json import write_fields
 from dovestorm.formats.rendering import Renderer
 from dovestorm.kernel.pieces import Op, Wrap
 
@@ -147,21 +148,10 @@ class _Values:
             elif key == "categories":
                 draft.literal(self.listing(kind.categories))
             elif key == "fields":
-                self._fields(kind, draft)
+                write_fields(kind, draft)
             else:
                 draft.time(1 if key == "end_time" else 0)
         draft.literal(b"}" if comma == b"," else b"{}")
-
-    def _fields(self, kind: RecordKind, draft: Draft) -> None:
-        draft.literal(b"{")
-        for number, slot in enumerate(kind.fields):
-            with draft.unless_absent(slot):
-                if number:
-                    draft.piece(Op.SEPARATOR, ord("{"), ord(","))
-                draft.text(slot.name)
-                draft.literal(b":")
-                draft.value(slot)
-        draft.literal(b"}")
 
 
 def _by_event(layout: Layout, wanted: Any) -> dict[str, frozenset[str]]:

@@ -31,9 +31,14 @@ __all__ = ["command"]
 @click.option("--events", type=click.IntRange(min=1), help="Stop after so many events of the whole stream.")
 @click.option("--sessions", type=click.IntRange(min=1), help="Start so many sessions and let each end.")
 @click.option("--junit", metavar="FILE", help="Write the verdict as JUnit XML.")
+@click.option(
+    "--openmetrics",
+    metavar="PORT|HOST:PORT|FILE",
+    help="Offer the figures while it runs: at a port of the loopback, at HOST:PORT (path /metrics), or in a file.",
+)
 @click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON.")
 @click.option("--ceiling/--no-ceiling", default=True, show_default=True, help="Measure first what the generator could do at most, for a second.")
-@click.option("--web", is_flag=True, help="Open Locust's web page instead of starting at once.")
+@click.option("--web", is_flag=True, help="Open Locust's web page, on the loopback, instead of starting at once; Ctrl-C ends it.")
 @click.argument("locust_options", nargs=-1, type=click.UNPROCESSED)
 def command(*, web: bool, locust_options: tuple[str, ...], **wanted: Any) -> None:
     """Send a SCENARIO's events to a consumer with Locust, and judge what came of it.
@@ -42,6 +47,6 @@ def command(*, web: bool, locust_options: tuple[str, ...], **wanted: Any) -> Non
     delivered, 2 for misuse, 3 when a threshold is broken.
     """
     command = locust_command(**wanted)
-    if not web:
-        command += ["--headless", "--only-summary", "--loglevel", "WARNING"]
+    # The page lets who reaches it send whatever it likes to wherever it likes: for others it is opened with -- --web-host.
+    command += ["--web-host", "127.0.0.1"] if web else ["--headless", "--only-summary", "--loglevel", "WARNING"]
     os.execv(sys.executable, [*command, *locust_options])  # noqa: S606 - Locust takes over: its signals, its exit code

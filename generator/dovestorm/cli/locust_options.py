@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ _SHARED = (
     click.option("--duration", type=DURATION, help="Cut the stream after so much scenario time."),
     click.option("--seed", type=int, default=0, show_default=True, help="Same scenario, edition and seed: same bytes."),
     click.option("--dovecot", metavar="VERSION", help="The edition to emit, instead of the scenario's own."),
-    click.option("--format", "format_name", type=Name(list(registry.FORMATS)), default="json", show_default=True, help="How events look."),
+    click.option("--format", "format_name", type=Name(list(registry.FORMATS)), help="How events look. Default: json, or what the target needs."),
     click.option("--scale", type=FACTOR, metavar="FACTOR", help="Multiply the arrival rate."),
     click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Locust worker processes; each takes a shard."),
     click.option("--users", type=click.IntRange(min=1), help="Connections, over all workers. Default: one for each worker."),
@@ -69,7 +70,15 @@ def locust_command(
     command += [piece for condition in thresholds for piece in ("--threshold", condition)]
     count = str(users or workers)
     command += ["--users", count, "--spawn-rate", count]
-    return [*command, *(("--processes", str(workers)) if workers > 1 else ())]
+    return [*command, *(_processes(workers) if workers > 1 else ())]
+
+
+def _processes(workers: int) -> list[str]:
+    """A master and its workers on the loopback, at a port of their own: two runs on a machine do not get each other's workers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+    places = {"--master-host": "127.0.0.1", "--master-port": port, "--master-bind-host": "127.0.0.1", "--master-bind-port": port}
+    return ["--processes", str(workers), *(piece for option in places.items() for piece in option)]
 
 
 def _options(scenario: str | None, wanted: dict[str, Any]) -> dict[str, str]:
@@ -92,6 +101,7 @@ def _options(scenario: str | None, wanted: dict[str, Any]) -> dict[str, str]:
         "prebuild": wanted.get("prebuild"),
         "thresholds": wanted.get("thresholds_file"),
         "junit": wanted.get("junit"),
+        "openmetrics": wanted.get("openmetrics"),
         "load_json": wanted.get("json_file"),
         "ceiling": "1s" if wanted.get("ceiling") else None,
     }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dovestorm.batch import Layout, RecordKind
     from dovestorm.formats.compiling import Draft
 
-__all__ = ["dialect"]
+__all__ = ["dialect", "write_fields"]
 
 _HOSTILE = re.compile('["\\\\\x00-\x1f\u2028\u2029]')
 _SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -61,24 +61,30 @@ class _Json:
         draft.time(0)
         draft.literal(b',"end_time":')
         draft.time(1)
-        draft.literal(b',"categories":' + self.listing(kind.categories) + b',"fields":{')
-        self._fields(kind, draft)
-        draft.literal(b"}}\n")
-
-    def _fields(self, kind: RecordKind, draft: Draft) -> None:
-        """Whether a comma is due is known beforehand once a field is surely there; before that, only the record can tell."""
-        certain = False
-        for number, slot in enumerate(kind.fields):
-            with draft.unless_absent(slot):
-                if certain:
-                    draft.literal(b",")
-                elif number:
-                    draft.piece(Op.SEPARATOR, ord("{"), ord(","))
-                draft.text(slot.name)
-                draft.literal(b":")
-                draft.value(slot)
-            certain = certain or optional_column(slot) is None
+        draft.literal(b',"categories":' + self.listing(kind.categories) + b',"fields":')
+        write_fields(kind, draft)
+        draft.literal(b"}\n")
 
     def _escaped(self, match: re.Match[str]) -> str:
         character = match[0]
         return _SHORT.get(character) or f"\\u{ord(character):{self._hexadecimal}}"
+
+
+def write_fields(kind: RecordKind, draft: Draft) -> None:
+    """The map of a record's fields.
+
+    Whether a comma is due is known beforehand once a field is surely there; before that, only the record can tell.
+    """
+    draft.literal(b"{")
+    certain = False
+    for number, slot in enumerate(kind.fields):
+        with draft.unless_absent(slot):
+            if certain:
+                draft.literal(b",")
+            elif number:
+                draft.piece(Op.SEPARATOR, ord("{"), ord(","))
+            draft.text(slot.name)
+            draft.literal(b":")
+            draft.value(slot)
+        certain = certain or optional_column(slot) is None
+    draft.literal(b"}")

@@ -59,7 +59,7 @@ def interpreter() -> type[Interpreter] | None:
 
 
 def fingerprinting() -> ModuleType:
-    """The module with ``fingerprint``, ``line_ends`` and ``Recent``, compiled where the compiled kernel serves."""
+    """The module with ``fingerprint``, ``line_ends`` and ``Window``, compiled where the compiled kernel serves."""
     if implementation() == "cython":
         with suppress(ImportError):
             from dovestorm.kernel import _fingerprint

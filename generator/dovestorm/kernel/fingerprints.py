@@ -1,4 +1,4 @@
-"""Fingerprints of records, and a memory of the latest ones; in NumPy and Python, as the compiled twin does them.
+"""Fingerprints of records, and a window of the expected ones; in NumPy and Python, as the compiled twin does them.
 
 Source: MurmurHash3, the 128-bit variant for 64-bit machines with seed 0 (Austin Appleby, public domain). It tells records apart that differ by
 accident; someone who wants two records to look the same can make such a pair, so it proves nothing against an adversary.
@@ -13,10 +13,12 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Recent", "fingerprint", "line_ends"]
+__all__ = ["Window", "fingerprint", "line_ends"]
 
 _FIRST, _SECOND = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)
 _NEWLINE, _RETURN = 10, 13
+_AHEAD = 8
+_MOST_ROOM = 1 << 30
 
 
 def fingerprint(
@@ -99,29 +101,69 @@ def line_ends(data: bytes | bytearray | memoryview) -> NDArray[np.int64]:
     return np.flatnonzero(np.frombuffer(data, np.uint8) == _NEWLINE)
 
 
-class Recent:
-    """The numbers of the latest keys: at least of the ``room`` latest different ones, at most of twice as many.
+class Window:
+    """The fingerprints that are expected, by their places in the stream: at least the ``room`` latest, at most some four times as many.
+
+    Each place is given away once. A fingerprint gets the place that follows the one given away last, or one of the few behind it; failing that,
+    the first of its places that is left.
 
     Raises:
-        ValueError: No room.
+        ValueError: No room, or too much (a billion).
     """
 
     def __init__(self, room: int) -> None:
-        if room < 1:
-            raise ValueError(f"room for {room} keys, must be 1 or more")
-        self._room = room
-        self._young: dict[int, int] = {}
-        self._old: dict[int, int] = {}
+        if not 1 <= room <= _MOST_ROOM:
+            raise ValueError(f"room for {room} fingerprints, must be from 1 to {_MOST_ROOM}")
+        self._half = 1 << (room - 1).bit_length()
+        self._prints: dict[int, tuple[int, int]] = {}
+        self._places: dict[tuple[int, int], list[int]] = {}
+        self._left: dict[tuple[int, int], list[int]] = {}
+        self._made = self._floor = self._cursor = 0
 
-    def add(self, keys: NDArray[np.uint64], first: int) -> None:
-        """Note keys, numbered from ``first`` on."""
-        if first < 0:
-            raise ValueError(f"keys numbered from {first}, must be 0 or more")
-        for number, key in enumerate(keys.tolist(), first):
-            if key not in self._young and len(self._young) == self._room:
-                self._old, self._young = self._young, {}
-            self._young[key] = number
+    def add(self, low: NDArray[np.uint64], high: NDArray[np.uint64]) -> None:
+        """Add the fingerprints of the next places.
 
-    def find(self, keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """int64[]: the latest number of each key; -1 for those that are not known (any more)."""
-        return np.array([self._young.get(key, self._old.get(key, -1)) for key in keys.tolist()], np.int64)
+        Raises:
+            ValueError: Not as many second words as first ones.
+        """
+        for key in _keys(low, high):
+            self._prints[self._made] = key
+            self._places.setdefault(key, []).append(self._made)
+            self._left.setdefault(key, []).append(self._made)
+            self._made += 1
+        floor = max((self._made - 1) // self._half - 1, 0) * self._half
+        for place in range(self._floor, floor):
+            key = self._prints.pop(place)
+            self._places[key].remove(place)
+            if place in self._left[key]:
+                self._left[key].remove(place)
+            if not self._places[key]:
+                del self._places[key], self._left[key]
+        self._floor = floor
+
+    def match(self, low: NDArray[np.uint64], high: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """int64[]: the place that each fingerprint gets.
+
+        -1 stands for one that is not known (any more), and -2 less a place for one of which all places that are known were given away, the
+        latest of them being that.
+
+        Raises:
+            ValueError: Not as many second words as first ones.
+        """
+        return np.array([self._match(key) for key in _keys(low, high)], np.int64)
+
+    def _match(self, key: tuple[int, int]) -> int:
+        left = self._left.get(key, [])
+        near = [place for place in left if self._cursor <= place < self._cursor + _AHEAD]
+        if not left:
+            return -2 - self._places[key][-1] if key in self._places else -1
+        place = near[0] if near else left[0]
+        left.remove(place)
+        self._cursor = place + 1
+        return place
+
+
+def _keys(low: NDArray[np.uint64], high: NDArray[np.uint64]) -> list[tuple[int, int]]:
+    if len(low) != len(high):
+        raise ValueError(f"{len(low)} first words and {len(high)} second ones")
+    return list(zip(low.tolist(), high.tolist(), strict=True))

@@ -1,11 +1,13 @@
 """What is found out before a run, in processes of their own: how many of the first events fall to each shard, and what the generator can do.
 
 ``python -m dovestorm.load.beforehand shares|ceiling SPEC`` prints one JSON value.
+It ends when its input does, so it never outlives who started it.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -49,9 +51,19 @@ def measure_ceiling(source: Source, seconds: float) -> float:
 
 
 def _ask(what: str, spec: dict[str, Any]) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "dovestorm.load.beforehand", what, json.dumps(spec)], capture_output=True, text=True, check=False
-    )
+    kept_open, ours = os.pipe()  # the other process ends when ours is closed, however we end
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "dovestorm.load.beforehand", what, json.dumps(spec)],
+            stdin=kept_open,
+            start_new_session=True,  # Ctrl-C in a terminal is for the one who asks
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(kept_open)
+        os.close(ours)
     if done.returncode:
         raise DovestormError(done.stderr.strip() or f"the process that should find out the {what} is gone (exit code {done.returncode})")
     return json.loads(done.stdout)
@@ -115,8 +127,15 @@ class discarding:  # noqa: N801 - it is used like a function, in a with statemen
                 pass
 
 
+def _leave_with_the_input() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
 def main() -> None:
     """Answer the question on the command line."""
+    threading.Thread(target=_leave_with_the_input, daemon=True).start()
     spec = json.loads(sys.argv[2])
     source = Source.from_dict(spec["source"])
     try:

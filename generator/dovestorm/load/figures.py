@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from dovestorm.load.run import Run
     from dovestorm.load.statistics import DeliveryStatistics
 
-__all__ = ["figures", "to_csv", "to_openmetrics"]
+__all__ = ["OPENMETRICS_TYPE", "figures", "to_csv", "to_openmetrics"]
+
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 _POINTS = 400
 """A chart has no more points; neighbours are put together."""
 _LATE_S = 1.0
 """A worker's report may come so late; before that a second is not whole."""
 _SHORTEST_S = 0.1
+_OWN_POINT_S = 0.25
+"""A last second of which there is no more is put together with the one before."""
 _SUMS = frozenset({"offered", "events", "bytes", "undelivered", "failures"})
 _MEDIANS = frozenset({"lateness_p50_ms", "service_p50_ms"})
 _EVENTS = Row.names().index("events")
@@ -92,7 +96,7 @@ def to_openmetrics(run: Run | None) -> str:
             lines += [f"# TYPE dovestorm_{name} counter", f"# HELP dovestorm_{name} {text}", f"dovestorm_{name}_total {value}"]
         lines += ["# TYPE dovestorm_delivered_bytes counter", "# UNIT dovestorm_delivered_bytes bytes"]
         lines += ["# HELP dovestorm_delivered_bytes Size of the delivered events.", f"dovestorm_delivered_bytes_total {whole.bytes}"]
-        waiting = max(run.offered - whole.events - whole.undelivered, 0)
+        waiting = max(run.offered - whole.events - whole.undelivered - whole.unasked, 0)
         lines += ["# TYPE dovestorm_backlog_events gauge", "# UNIT dovestorm_backlog_events events"]
         lines += ["# HELP dovestorm_backlog_events Events due and neither delivered nor given up.", f"dovestorm_backlog_events {waiting}"]
         lines += ["# TYPE dovestorm_workers gauge", "# HELP dovestorm_workers Workers in the run.", f"dovestorm_workers {len(run.table.workers)}"]
@@ -109,14 +113,13 @@ def _summary(name: str, text: str, sketch: QuantileSketch) -> list[str]:
 
 
 def _whole_seconds(rows: Sequence[Row], seconds: float, *, ended: bool) -> list[list[float]]:
-    """The rows as lists; what is left after the last whole second of a run that has ended is put together with that second."""
+    """The rows as lists; what is left after the last whole second of a run that has ended is a point of its own, or put together with that second."""
     until = int(seconds) if ended else int(seconds - _LATE_S)
     found = [_plain(row) for row in rows if row.second < until]
     rest = [_plain(row) for row in rows if row.second >= until] if ended else []
     if rest:
-        last = [found.pop(), *rest] if found else rest
-        length = max(seconds - last[0][0], _SHORTEST_S)
-        found.append(_together(last, length=length))
+        last = [found.pop(), *rest] if found and seconds - rest[0][0] <= _OWN_POINT_S else rest
+        found.append(_together(last, length=max(seconds - last[0][0], _SHORTEST_S)))
     return found
 
 

@@ -108,16 +108,23 @@ class Lane:
     # ------------------------------------------------------------ feeder
 
     def start(self) -> None:
-        """Start the feeder, and a thread that listens to it."""
+        """Start the feeder, and a thread that listens to it; ``error`` says when that cannot be."""
         slots = slots_for(self._prebuild) if self._prebuild else LIVE_SLOTS
-        fd = create_memory(slots)
         try:
-            self._ring = Ring(fd, slots)
-            spec = json.dumps({"fd": fd, "slots": slots, "source": self.source.to_dict()})
-            command = [sys.executable, "-P", "-m", "dovestorm.load.feeder", spec]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd])
-        finally:
-            os.close(fd)
+            fd = create_memory(slots)
+            try:
+                self._ring = Ring(fd, slots)
+                spec = json.dumps({"fd": fd, "slots": slots, "source": self.source.to_dict()})
+                command = [sys.executable, "-P", "-m", "dovestorm.load.feeder", spec]
+                # In a session of its own: Ctrl-C in a terminal is for those who can bring a run to its end.
+                self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd], start_new_session=True)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            self.error = f"shard {self.shard}: no memory or process for its events: {error.strerror}; look at ulimit -a, or make --prebuild smaller"
+            self.is_ready = True
+            self._wake()
+            return
         threading.Thread(target=self._listen, args=(self._process,), name=f"dovestorm-lane-{self.shard}", daemon=True).start()
 
     def close(self) -> None:

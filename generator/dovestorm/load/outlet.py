@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -13,6 +14,8 @@ from dovestorm.load.worker import Outcome, worker_of
 from dovestorm.sinks.target import parse
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from locust.env import Environment
 
     from dovestorm.load.lane import Batch
@@ -27,7 +30,8 @@ _FILES = frozenset({"file", "-"})
 class Outlet:
     """A user's connection, made anew when it fails.
 
-    A file has one outlet for all users of a worker. ``{worker}`` in its name stands for the worker's number.
+    A file has one outlet for all users of a worker. It stays open until the run's end, whatever happens: to open it anew would empty it.
+    ``{worker}`` in its name stands for the worker's number.
 
     Args:
         url: The sink's.
@@ -36,21 +40,16 @@ class Outlet:
     def __init__(self, url: str) -> None:
         self._url = url
         self.scheme = parse(url).scheme
-        self._blocks_the_hub = self.scheme in _FILES
+        self._is_file = self.scheme in _FILES
         self._lock = BoundedSemaphore()
         self._sink: Sink | None = None
-        self._users = 0
-
-    def enter(self) -> None:
-        """One more user."""
-        self._users += 1
 
     def open(self) -> None:
         """Connect, unless connected; raises ``DeliveryError``."""
         with self._lock:
             if self._sink is None:
                 sink = sinks.open_url(self._url)
-                self._run(sink.open)
+                self._run(sink, sink.open)
                 self._sink = sink
 
     def send(self, batch: Batch, worker: Worker) -> Outcome:
@@ -58,55 +57,85 @@ class Outlet:
         with self._lock:
             sink = self._sink
             assert sink is not None
-            before = _facts(sink.tally)
-            outcome = Outcome(begun=worker.now(), ended=0.0)
-            try:
-                self._run(sink.write, batch.block)
-            except DeliveryError as error:
-                outcome.error = error
-                self._drop(sink)
-            except gevent.GreenletExit:
-                self._drop(sink)
-                raise
-            finally:
-                outcome.ended = worker.now()
-                outcome.events, outcome.size, outcome.undelivered, outcome.retries, outcome.reconnects = (
-                    now - then for now, then in zip(_facts(sink.tally), before, strict=True)
-                )
-                self.last = outcome
+            outcome = self.last = Outcome(begun=worker.now(), ended=0.0)
+            with _told(sink.tally, outcome, worker):
+                try:
+                    self._run(sink, sink.write, batch.block)
+                except DeliveryError as error:
+                    outcome.error = error
+                    self._drop(sink)
+                except gevent.GreenletExit:
+                    self._drop(sink)
+                    raise
             if outcome.error is None and outcome.undelivered:
                 outcome.error = DeliveryError(sink.tally.fault or "part of the batch was given up")
             return outcome
 
-    def close(self) -> None:
-        """One user less; the last one ends the connection. Raises ``DeliveryError`` when the other side had not read all."""
-        self._users -= 1
-        sink, self._sink = (self._sink, None) if not self._users else (None, self._sink)
-        if sink is not None:
-            self._run(sink.close)
+    def leave(self, worker: Worker) -> None:
+        """A user, or a session, is done with it: its connection ends, and the next batch would get a new one. A file is not theirs alone."""
+        if not self._is_file:
+            self.close(worker)
 
-    def reset(self) -> None:
-        """End the connection; the next batch gets a new one. Raises ``DeliveryError`` when the other side had not read all."""
-        with self._lock:
-            sink, self._sink = self._sink, None
-            if sink is not None:
-                self._run(sink.close)
+    def close(self, worker: Worker) -> None:
+        """End the connection or the file; the worker is told when the other side had not read all, or the rest could not be written."""
+        sink, self._sink = self._sink, None
+        if sink is None:
+            return
+        outcome = Outcome(begun=worker.now(), ended=0.0)
+        with _told(sink.tally, outcome, worker):
+            try:
+                self._run(sink, sink.close)
+            except DeliveryError as error:
+                outcome.error = error
+        worker.correct(outcome)
 
     def _drop(self, sink: Sink) -> None:
-        self._sink = None
-        sink.abort()
+        if not self._is_file:
+            self._sink = None
+            sink.abort()
 
-    def _run(self, call: Any, *given: Any) -> None:
+    def _run(self, sink: Sink, call: Any, *given: Any) -> None:
         """Writing a file may take its time, and would stop every greenlet: that happens in a thread."""
-        if self._blocks_the_hub:
-            gevent.get_hub().threadpool.apply(call, given)
-        else:
+        if not self._is_file:
             call(*given)
+            return
+        work = gevent.get_hub().threadpool.spawn(_attempt, call, *given)
+        try:
+            problem = work.get()
+        except gevent.GreenletExit:
+            # The thread would write on while its user is gone.
+            sink.abort()
+            work.wait()
+            raise
+        if problem is not None:
+            raise problem
 
 
-def _facts(tally: Tally) -> tuple[int, int, int, int, int]:
-    events = tally.written if tally.acknowledged is None else tally.acknowledged
-    return events, tally.written_bytes, tally.undelivered, tally.retries, tally.reconnects
+def _attempt(call: Any, *given: Any) -> DeliveryError | None:
+    """Give a failure back: one that is raised in a thread of gevent's pool is printed with its traceback as well."""
+    try:
+        call(*given)
+    except DeliveryError as error:
+        return error
+    return None
+
+
+@contextlib.contextmanager
+def _told(tally: Tally, outcome: Outcome, worker: Worker) -> Iterator[None]:
+    """Write into ``outcome`` what the tally counts meanwhile, whatever happens."""
+    before = _facts(tally)
+    try:
+        yield
+    finally:
+        outcome.ended = worker.now()
+        outcome.events, outcome.size, outcome.undelivered, outcome.unasked, outcome.retries, outcome.reconnects = (
+            now - then for now, then in zip(_facts(tally), before, strict=True)
+        )
+
+
+def _facts(tally: Tally) -> tuple[int, ...]:
+    events = tally.written + tally.held if tally.acknowledged is None else tally.acknowledged
+    return events, tally.written_bytes + tally.held_bytes, tally.undelivered, tally.unasked, tally.retries, tally.reconnects
 
 
 def outlet_of(environment: Environment, url: str) -> Outlet:
@@ -114,8 +143,7 @@ def outlet_of(environment: Environment, url: str) -> Outlet:
     name = url.replace("{worker}", str(max(getattr(environment.runner, "worker_index", 0), 0) + 1))
     if parse(name).scheme not in _FILES:
         return Outlet(name)
-    worker: Any = worker_of(environment)
-    if not hasattr(worker, "shared_outlet"):
-        worker.shared_outlet = Outlet(name)
-    shared: Outlet = worker.shared_outlet
-    return shared
+    worker = worker_of(environment)
+    assert worker is not None
+    worker.file = worker.file or Outlet(name)
+    return worker.file

@@ -11,8 +11,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from locust.runners import STATE_SPAWNING
+
+from dovestorm.errors import UsageError
 from dovestorm.load import run as runs
-from dovestorm.load.figures import figures, to_csv, to_openmetrics
+from dovestorm.load.figures import OPENMETRICS_TYPE, figures, to_csv, to_openmetrics
+from dovestorm.load.planning import plan_of, refuse_shared_file
 from dovestorm.load.statistics import DeliveryStatistics
 
 if TYPE_CHECKING:
@@ -24,7 +28,6 @@ __all__ = ["add_csv", "add_page", "add_section"]
 _ASSETS = Path(__file__).parent / "assets"
 _SHOWN_S = 900
 """The live charts show the last quarter of an hour; the report shows all."""
-_METRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 _MARK = "dovestorm-delivery-data"
 _TAB = """<script>
 for (const [list, entry] of [
@@ -44,7 +47,10 @@ def add_page(environment: Environment) -> None:
     blueprint = Blueprint("dovestorm", __name__, url_prefix=f"{getattr(options, 'web_base_path', None) or ''}/delivery")
 
     def data() -> Response:
-        return _fresh(make_response(json.dumps(figures(runs.of(environment), last_s=_SHOWN_S))), "application/json")
+        shown = figures(runs.of(environment), last_s=_SHOWN_S)
+        if shown["state"] == "none" and getattr(environment.runner, "state", "") == STATE_SPAWNING:
+            shown["state"] = "preparing"
+        return _fresh(make_response(json.dumps(shown)), "application/json")
 
     def seconds() -> Response:
         run = runs.of(environment)
@@ -53,7 +59,7 @@ def add_page(environment: Environment) -> None:
         return response
 
     def metrics() -> Response:
-        return _fresh(make_response(to_openmetrics(runs.of(environment))), _METRICS_TYPE)
+        return _fresh(make_response(to_openmetrics(runs.of(environment))), OPENMETRICS_TYPE)
 
     for name, answer in {"data": data, "csv": seconds, "metrics": metrics}.items():
         blueprint.add_url_rule(f"/{name}", name, page.auth_required_if_enabled(answer))
@@ -63,11 +69,32 @@ def add_page(environment: Environment) -> None:
 
         if response.status_code == 200 and not response.direct_passthrough:
             if request.endpoint == "locust.index":
-                response.set_data(_before_end(response.get_data(as_text=True), _TAB + _drawing()))
+                response.set_data(_before_end(response.get_data(as_text=True), _TAB + _script("start.js") + _drawing()))
+            elif request.endpoint == "locust.request_stats":
+                # Locust keeps this answer for two seconds, and with it what the state was before a start.
+                response.set_data(json.dumps({**response.get_json(), "state": getattr(environment.runner, "state", "")}))
             elif request.endpoint == "locust.stats_report":
                 response.set_data(_before_end(response.get_data(as_text=True), _section(environment)))
         return response
 
+    def refusal() -> Response | None:
+        """What the form shows instead of a start; else a run with wrong options would end at once, and only the log would say why."""
+        from flask import request
+
+        try:
+            refuse_shared_file(plan_of(environment, form=request.form), environment)
+        except UsageError as error:
+            return make_response({"success": False, "message": str(error), "host": environment.host})
+        return None
+
+    check = page.auth_required_if_enabled(refusal)
+
+    def before() -> Response | None:
+        from flask import request
+
+        return check() if request.endpoint == "locust.swarm" else None
+
+    page.app.before_request(before)
     page.app.register_blueprint(blueprint)
     page.app.after_request(extend)
 
@@ -109,8 +136,11 @@ def _section(environment: Environment) -> str:
 
 def _drawing() -> str:
     style = (_ASSETS / "delivery.css").read_text(encoding="utf-8")
-    script = (_ASSETS / "delivery.js").read_text(encoding="utf-8")
-    return f"<style>\n{style}</style>\n<script>\n{script}</script>\n"
+    return f"<style>\n{style}</style>\n{_script('delivery.js')}"
+
+
+def _script(name: str) -> str:
+    return f"<script>\n{(_ASSETS / name).read_text(encoding='utf-8')}</script>\n"
 
 
 def _before_end(page: str, piece: str) -> str:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from dovestorm import registry, sinks
 from dovestorm.errors import DovestormError, UsageError, nearest
+from dovestorm.load.address import read_address
 from dovestorm.load.lane import Cut
+from dovestorm.load.places import read_place
 from dovestorm.load.shape_text import daily_curve, read_shape
 from dovestorm.load.source import Source
 from dovestorm.load.thresholds import Threshold, parse_threshold, read_thresholds
@@ -128,7 +130,7 @@ def read_plan(options: Mapping[str, Any], *, host: str | None, unit: str = "batc
         recording=take("recording", _readable, ""),
         dovecot=take("dovecot", str, ""),
         seed=take("seed", _integer, 0),
-        format=take("event_format", lambda text: registry.find_format(text).name, "json"),
+        format=take("event_format", lambda text: registry.find_format(text).name, ""),
         scale=take("scale", _above_0, 1.0),
         sessions=take("sessions", _count),
         duration_us=take("duration", units.stretch),
@@ -158,10 +160,26 @@ def read_plan(options: Mapping[str, Any], *, host: str | None, unit: str = "batc
     if options.get("shape"):
         shape = take("shape", lambda text: read_shape(text, curve=partial(_curve, source))) if check else None
         plan = replace(plan, shape=shape, rate=None if check else 0.0, send_for=_shorter(plan.send_for, shape))
-    faults += _problems(plan) if check else []
+    if check:
+        take("openmetrics", read_place)  # whoever offers the figures reads it; what is wrong with it is told with the rest
+        faults += _problems(plan)
     if faults:
         raise UsageError("\n".join(dict.fromkeys(faults)))
-    return replace(plan, events=plan.events or None, source=replace(source, sessions=source.sessions or None))
+    source = replace(source, format=_format(plan) if check else source.format or "json", sessions=source.sessions or None)
+    return replace(plan, events=plan.events or None, source=source)
+
+
+def _format(plan: Plan) -> str:
+    """How events look: as asked for, or else as the target takes them.
+
+    Raises:
+        UsageError: The target takes another format only, or not what a recording holds.
+    """
+    scheme = parse(plan.host).scheme
+    needed = registry.find_sink(scheme).takes
+    if plan.source.recording and needed is not None:
+        raise UsageError(f"{scheme}: takes the format '{needed}' only, but a recording is sent as it is: replay a scenario, or deliver elsewhere")
+    return registry.choose_format([scheme], plan.source.format or None, default="json")
 
 
 def _curve(source: Source) -> Curve:
@@ -185,8 +203,9 @@ def read_rate(text: str) -> float:
 def _problems(plan: Plan) -> list[str]:
     """What only opening the parts shows."""
     found = []
-    checks: list[Callable[[], Any]] = [lambda: sinks.open_url(plan.host or _no_host())]
-    if not plan.source.recording:
+    opened = read_address if plan.unit == "event" else sinks.open_url
+    checks: list[Callable[[], Any]] = [lambda: opened(plan.host or _no_host()) and _format(plan)]
+    if plan.source.scenario:
         checks.append(plan.source.stream)
     for check in checks:
         try:

@@ -71,7 +71,12 @@ class LoadReport:
     def unsent(self) -> int:
         """Events that were due, and neither delivered nor given up when the run ended."""
         whole = self.statistics.whole
-        return max(self.offered - whole.events - whole.undelivered, 0)
+        return max(self.wanted - whole.events - whole.undelivered, 0)
+
+    @property
+    def wanted(self) -> int:
+        """Events that were due, without those that the receiver had said it does not want."""
+        return self.offered - self.statistics.whole.unasked
 
     @property
     def each_second(self) -> dict[str, float] | None:
@@ -111,12 +116,12 @@ class LoadReport:
             sketch = whole.lateness_us if threshold.measure.endswith("lateness") else whole.service_us
             if not sketch.count:
                 return None
-            wanted = threshold.quantile
-            if wanted is not None:
-                return float(sketch.quantile(wanted[1]))
+            quantile = threshold.quantile
+            if quantile is not None:
+                return float(sketch.quantile(quantile[1]))
             return float(sketch.largest) if threshold.measure.startswith("max") else sketch.mean
         if threshold.measure == "achieved":
-            return self.achieved_per_s if threshold.unit == "/s" else 100 * whole.events / self.offered if self.offered else None
+            return self.achieved_per_s if threshold.unit == "/s" else 100 * whole.events / self.wanted if self.wanted else None
         values = {
             "lost": (whole.undelivered, whole.events + whole.undelivered),
             "undelivered": (whole.undelivered, whole.events + whole.undelivered),
@@ -132,7 +137,7 @@ class LoadReport:
     def to_dict(self) -> dict[str, Any]:
         """For programs: plain values."""
         whole = self.statistics.whole
-        counts = ("deliveries", "failures", "events", "bytes", "undelivered", "retries", "reconnects")
+        counts = ("deliveries", "failures", "events", "bytes", "undelivered", "retries", "reconnects", "unasked")
         return {
             "target": self.target,
             "scenario": self.scenario,
@@ -163,7 +168,7 @@ class LoadReport:
         end = "acknowledgement" if self.is_acknowledged else "end of write"
         lines = [f"{self.scenario} -> {self.target}: {self.workers} worker{'s' * (self.workers != 1)}, {self.shards} shard{'s' * (self.shards != 1)}"]
         if self.is_open:
-            share = f" ({100 * whole.events / self.offered:.2f} %)" if self.offered else ""
+            share = f" ({100 * whole.events / self.wanted:.2f} %)" if self.wanted else ""
             lines.append(f"  open workload: offered {self.offered_per_s:,.0f} events/s, achieved {self.achieved_per_s:,.0f} events/s{share}")
         else:
             lines.append(f"  closed workload: {self.achieved_per_s:,.0f} events/s; who sends waits for the consumer, so there is no lateness")
@@ -171,6 +176,7 @@ class LoadReport:
         if not self.whole:
             lines.append("  the stream is not complete: time was up, or the run was stopped")
         extra = {"unsent when the run ended": self.unsent, "undelivered": whole.undelivered, "sent more than once": whole.retries}
+        extra["not asked for by the receiver, and not sent"] = whole.unasked
         lines += [f"  {name}: {count:,} events" for name, count in extra.items() if count]
         if whole.failures or whole.reconnects:
             lines.append(f"  failed deliveries {whole.failures:,}, reconnected {whole.reconnects:,} times")
@@ -194,4 +200,6 @@ def quantiles_ms(sketch: Any) -> dict[str, float]:
 
 
 def _line(sketch: Any) -> str:
+    if not sketch.count:
+        return "nothing to measure"
     return ", ".join(f"{name} {value:,.3f} ms" for name, value in quantiles_ms(sketch).items())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,9 @@ _FINAL_S = 8.0
 
 _SETTLE_S = 5.0
 
+_REASONS = 3
+"""So many errors are named when nothing was delivered."""
+
 _AHEAD_S = 2.0
 """So long before it is due, a worker knows of a change of rate; a master that is busy for less does no harm."""
 
@@ -58,7 +62,8 @@ class Run:
         table: Who has which shard.
         schedule: The target rate over all shards; None unless the plan gives a rate or a shape.
         report: What became of it, once it has ended.
-        is_judged: Whether the report was shown and the exit code set.
+        is_judged: Whether the report was written where it was asked for, and the exit code set.
+        is_shown: Whether it was shown.
     """
 
     def __init__(self, environment: Environment, plan: Plan, *, events: list[int | None], ceiling_per_s: float | None = None) -> None:
@@ -69,6 +74,7 @@ class Run:
         self._course = None if plan.shape is None or self.schedule is None else Course(plan.shape, self.schedule)
         self.report: LoadReport | None = None
         self.is_judged = False
+        self.is_shown = False
         self._environment = environment
         self._runner: Any = environment.runner
         self._ceiling_per_s = ceiling_per_s
@@ -103,7 +109,10 @@ class Run:
         count = self.schedule.count(self.elapsed, until=until) if self._origin is not None else 0
         share, rest = divmod(count, len(self.table.shards))
         due = [share + (shard.number <= rest) for shard in self.table.shards]
-        return sum(min(number, shard.position) if shard.over else number for number, shard in zip(due, self.table.shards, strict=True))
+        return sum(
+            min(number, shard.position) if shard.over else min(number, shard.total or number)
+            for number, shard in zip(due, self.table.shards, strict=True)
+        )
 
     def set_rate(self, rate: float) -> None:
         """From now on ``rate`` events per second over all shards; for a run that is paced by rate."""
@@ -147,8 +156,8 @@ class Run:
     def _account(self, worker: str, facts: dict[str, Any]) -> None:
         self.statistics.merge(DeliveryStatistics.from_dict(facts["statistics"]))
         self._last_delivery = max(self._last_delivery, facts["last"])
-        for number, position, reach, over in facts["positions"]:
-            if not self.table.report(worker, number, position, reach, over=over):
+        for number, position, reach, total, over in facts["positions"]:
+            if not self.table.report(worker, number, position, reach, total=total, over=over):
                 self._send("release", {"shard": number}, worker)  # it was given away while this worker was silent
 
     # ------------------------------------------------------------ decisions
@@ -246,9 +255,16 @@ class Run:
             whole=self.table.is_over,
             takeovers=tuple(self.table.takeovers),
             ceiling_per_s=self._ceiling_per_s,
-            troubles=tuple(self._troubles),
+            troubles=tuple(self._troubles or self._reasons()),
             thresholds=self.plan.thresholds,
         )
+
+    def _reasons(self) -> list[str]:
+        """Why nothing was delivered, as Locust counted it; nothing to say when something was."""
+        if self.statistics.whole.events:
+            return []
+        errors = sorted(self._runner.errors.values(), key=lambda error: -error.occurrences)
+        return [f"{error.name}, {error.occurrences} time{'s' * (error.occurrences != 1)}: {_words(error.error)}" for error in errors[:_REASONS]]
 
     def _seconds(self) -> float:
         """To the last delivery; when time was up, at least until then."""
@@ -258,6 +274,13 @@ class Run:
 
     def _send(self, kind: str, facts: dict[str, Any], worker: str | None = None) -> None:
         self._runner.send_message(f"dovestorm-{kind}", facts, worker)
+
+
+def _words(error: Any) -> str:
+    """What an exception says; a worker sends it as its ``repr``."""
+    text = error if isinstance(error, str) else repr(error)
+    found = re.fullmatch(r"""\w+\((['"])(.*)\1\)""", text, re.DOTALL)
+    return found[2] if found else text
 
 
 def of(environment: Environment) -> Run | None:

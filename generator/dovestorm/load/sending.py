@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import gevent
-from locust import User
+from locust import User, task
 from locust.exception import StopUser
 from locust.user.task import LOCUST_STATE_STOPPING
 
@@ -12,6 +14,9 @@ from dovestorm.load import arguments, wiring  # noqa: F401 - importing them puts
 from dovestorm.load.outlet import Outlet, outlet_of
 from dovestorm.load.worker import Worker, worker_of
 
+if TYPE_CHECKING:
+    from dovestorm.load.lane import Batch
+
 __all__ = ["SendingUser"]
 
 _RETRY_S = 0.5
@@ -19,7 +24,7 @@ _RETRY_S = 0.5
 
 
 class SendingUser(User):
-    """Asks for a share of the stream, keeps a connection, and tells Locust of each delivery. What it sends, its tasks say."""
+    """Asks for a share of the stream, keeps a connection, takes batches, and tells Locust of each delivery. How it sends one, ``_send`` says."""
 
     abstract = True
     unit = "batch"
@@ -37,7 +42,6 @@ class SendingUser(User):
             worker.trouble(str(error))
             return
         self._worker = worker
-        self._outlet.enter()
         worker.enter()
         open_workload = worker.plan.is_open
         end = "acknowledgement" if worker.plan.is_acknowledged else "end of write"
@@ -49,18 +53,27 @@ class SendingUser(User):
         if worker is None:
             return
         try:
-            self._outlet.close()
-        except DeliveryError as error:
-            worker.trouble(str(error))
+            self._outlet.leave(worker)
         finally:
             self._worker = None
             worker.leave()
 
-    def _share(self) -> Worker:
-        """The worker; raises ``StopUser`` when the run could not begin."""
-        if self._worker is None:
+    @task
+    def replay(self) -> None:
+        """Take the next batch, once it is due, and send it."""
+        worker = self._worker
+        if worker is None:
             raise StopUser
-        return self._worker
+        if not self._connected():
+            return
+        batch = worker.take(self._is_stopping)
+        if batch is None:
+            raise StopUser
+        self._send(batch, worker)
+
+    def _send(self, batch: Batch, worker: Worker) -> None:
+        """Send a batch, and settle it or give it back."""
+        raise NotImplementedError
 
     def _connected(self) -> bool:
         """Connect unless connected; when that fails, say so, and pass a moment."""

@@ -6,10 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import gevent
-from locust import task
 from locust.exception import StopUser
 
-from dovestorm.errors import DeliveryError
 from dovestorm.load.sending import SendingUser
 
 if TYPE_CHECKING:
@@ -32,15 +30,8 @@ class SessionUser(SendingUser):
     abstract = True
     unit = "session"
 
-    @task
-    def replay(self) -> None:
+    def _send(self, batch: Batch, worker: Worker) -> None:
         """Live one session."""
-        worker = self._share()
-        if not self._connected():
-            return
-        batch = worker.take(self._is_stopping)
-        if batch is None:
-            raise StopUser
         done = 0
         try:
             for event in self._events(batch, worker):
@@ -53,10 +44,7 @@ class SessionUser(SendingUser):
                 batch.block = batch.block.part(done, len(batch.block))
                 worker.give_back(batch)
         if worker.plan.connection == "session":
-            try:
-                self._outlet.reset()
-            except DeliveryError as error:
-                worker.trouble(str(error))
+            self._outlet.leave(worker)
 
     def _events(self, session: Batch, worker: Worker) -> Iterator[Batch]:
         """Each event of a session, when it is due."""

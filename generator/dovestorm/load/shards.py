@@ -16,6 +16,7 @@ class Shard:
         events: How many it holds at most; None for all.
         position: Events from its beginning that are settled (delivered, or given up and counted), as last reported.
         reach: No event from this one on was given to a connection, as last reported.
+        total: How many it holds, once its worker knows.
         over: Whether all of it is settled.
         holder: The worker that sends it, or empty.
         leaving: Whether the holder was asked to give it back.
@@ -25,6 +26,7 @@ class Shard:
     events: int | None = None
     position: int = 0
     reach: int = 0
+    total: int | None = None
     over: bool = False
     holder: str = ""
     leaving: bool = False
@@ -100,12 +102,12 @@ class ShardTable:
         """All who take part from the beginning have come: what nobody has yet is shared out."""
         self._settled = True
 
-    def report(self, worker: str, number: int, position: int, reach: int, *, over: bool) -> bool:
+    def report(self, worker: str, number: int, position: int, reach: int, *, over: bool, total: int | None = None) -> bool:
         """Note how far a worker is; False when the shard is no longer this worker's."""
         shard = self.shards[number - 1]
         if shard.holder != worker:
             return shard.over
-        shard.position, shard.reach, shard.over = position, reach, over
+        shard.position, shard.reach, shard.over, shard.total = position, reach, over, total
         return True
 
     def give_back(self, worker: str, number: int) -> None:

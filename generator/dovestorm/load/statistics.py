@@ -16,7 +16,7 @@ __all__ = ["COUNTS", "DeliveryStatistics", "Part", "Row"]
 _SETTLED_S = 60
 """So long after it, a second's distributions are reduced to the few quantiles that are shown."""
 
-COUNTS = ("deliveries", "failures", "offered", "events", "bytes", "undelivered", "retries", "reconnects")
+COUNTS = ("deliveries", "failures", "offered", "events", "bytes", "undelivered", "retries", "reconnects", "unasked")
 """The attributes of a ``Part`` that are plain sums."""
 
 
@@ -33,6 +33,7 @@ class Part:
         undelivered: Events given up after all retries.
         retries: Events sent more than once.
         reconnects: Connections after a user's first.
+        unasked: Events that were not sent because the receiver had said that it does not want them, which is no loss.
         lateness_us: From the scheduled moment to the acknowledgement (or the end of the write), a value for each event. Empty in a closed
             workload, which has no schedule.
         service_us: From the moment when the sending began to the same end, a value for each event.
@@ -46,6 +47,7 @@ class Part:
     undelivered: int = 0
     retries: int = 0
     reconnects: int = 0
+    unasked: int = 0
     lateness_us: QuantileSketch = field(default_factory=QuantileSketch)
     service_us: QuantileSketch = field(default_factory=QuantileSketch)
 
@@ -78,7 +80,7 @@ class Row:
         bytes: Their size.
         undelivered: Events given up in it.
         failures: Deliveries that failed in it.
-        backlog: Events that were due by its end, and neither delivered nor given up.
+        backlog: Events that were due by its end, and neither delivered nor given up, nor unasked for.
         lateness_p50_ms: Median lateness of the events delivered in it.
         lateness_p99_ms: Its 99th percentile.
         lateness_max_ms: Its largest.
@@ -151,11 +153,20 @@ class DeliveryStatistics:
             part.failures += 1
             part.undelivered += undelivered
 
-    def trouble(self, second: int, *, retries: int = 0, reconnects: int = 0) -> None:
-        """Count what a connection went through."""
+    def revoke(self, second: int, events: int, size: int) -> None:
+        """Take back events that were counted as delivered, and their bytes: it came out later that they were not. ``fail`` counts them then."""
+        for part in (self.whole, self._second(second)):
+            part.events -= events
+            part.bytes -= size
+
+    def trouble(self, second: int, *, retries: int = 0, reconnects: int = 0, unasked: int = 0) -> None:
+        """Count what a connection went through, and events that its receiver did not want."""
+        if not (retries or reconnects or unasked):
+            return
         for part in (self.whole, self._second(second)):
             part.retries += retries
             part.reconnects += reconnects
+            part.unasked += unasked
 
     def merge(self, other: DeliveryStatistics) -> None:
         """Add another process's counts; long past seconds are kept as quantiles only."""
@@ -189,7 +200,7 @@ class DeliveryStatistics:
         backlog = 0
         for number in range(max(self.seconds, default=-1) + 1):
             part = self.seconds.get(number) or Part()
-            backlog += part.offered - part.events - part.undelivered
+            backlog += part.offered - part.events - part.undelivered - part.unasked
             if number >= since:
                 shown = self._settled.get(number) or _quantiles(part)
                 rows.append(

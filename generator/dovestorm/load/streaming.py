@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import gevent
-from locust import task
-from locust.exception import StopUser
 
 from dovestorm.load.sending import SendingUser
 
@@ -23,15 +21,8 @@ class StreamUser(SendingUser):
     abstract = True
     unit = "batch"
 
-    @task
-    def replay(self) -> None:
-        """Send one batch."""
-        worker = self._share()
-        if not self._connected():
-            return
-        batch = worker.take(self._is_stopping)
-        if batch is None:
-            raise StopUser
+    def _send(self, batch: Batch, worker: Worker) -> None:
+        """Send a batch at once."""
         try:
             outcome = self._outlet.send(batch, worker)
         except gevent.GreenletExit:
@@ -44,8 +35,9 @@ class StreamUser(SendingUser):
         """Killed while sending: what went out counts, the rest is for another user."""
         outcome = self._outlet.last
         worker.count(batch, outcome)
-        if outcome.events + outcome.undelivered < len(batch.block):
-            batch.block = batch.block.part(outcome.events + outcome.undelivered, len(batch.block))
+        settled = outcome.events + outcome.undelivered + outcome.unasked
+        if settled < len(batch.block):
+            batch.block = batch.block.part(settled, len(batch.block))
             worker.give_back(batch)
         else:
             worker.settle(batch)

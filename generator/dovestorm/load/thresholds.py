@@ -91,10 +91,14 @@ class Outcome:
     value: float | None
     passed: bool
 
+    @property
+    def found(self) -> str:
+        """What was measured, in words."""
+        return "nothing to measure" if self.value is None else f"it is {_shown(self.value, self.threshold.unit)}"
+
     def to_text(self) -> str:
         """One line."""
-        found = "nothing to measure" if self.value is None else f"it is {_shown(self.value, self.threshold.unit)}"
-        return f"{'pass' if self.passed else 'FAIL'}  {self.threshold.text}  ({found})"
+        return f"{'pass' if self.passed else 'FAIL'}  {self.threshold.text}  ({self.found})"
 
 
 def parse_threshold(text: str) -> Threshold:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 import time
 from functools import partial
@@ -12,30 +13,32 @@ from typing import TYPE_CHECKING, Any
 
 import gevent
 from locust import events
-from locust.runners import WorkerRunner
+from locust.runners import STATE_SPAWNING, WorkerRunner
 
 from dovestorm.errors import DovestormError, UsageError
 from dovestorm.load import run as runs
 from dovestorm.load.beforehand import measure_ceiling, shares
 from dovestorm.load.junit import to_junit
+from dovestorm.load.metrics import offer_metrics, write_metrics
 from dovestorm.load.page import add_csv, add_page, add_section
-from dovestorm.load.plan import Plan, read_plan
-from dovestorm.load.shaping import RateShape
+from dovestorm.load.planning import plan_of, refuse_shared_file, worker_count
+from dovestorm.load.report import NOTHING_DELIVERED
 from dovestorm.load.worker import Worker, worker_of
-from dovestorm.sinks.target import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from locust.env import Environment
     from locust.rpc.protocol import Message
-
 __all__: list[str] = []
 
 _STOP_TIMEOUT_S = 1.0
 """A user that is stopped while it sends may finish its batch; Locust's own default would cut a record in two."""
 
 _PREPARED_S = 10.0
+
+_INTERRUPTED = 130
+"""What shells say of a program that Ctrl-C has ended."""
 
 _FROM_WORKERS = ("ask", "ready", "report", "released", "trouble", "final")
 _TO_WORKERS = ("assign", "release", "go", "rate", "finish")
@@ -54,36 +57,37 @@ def _prepare(environment: Environment, **_others: Any) -> None:
             runner.register_message(f"dovestorm-{kind}", runs.hear)
         options: Any = environment.parsed_options
         if options is not None and options.headless:
-            _checked(environment)
+            _or_misuse(partial(plan_of, environment))
+        _or_misuse(partial(offer_metrics, environment))
         if environment.web_ui:
             add_page(environment)
         environment.events.spawning_complete.add_listener(partial(_all_there, environment))
     if is_worker or runs.is_alone(environment):
         for kind in _TO_WORKERS:
             runner.register_message(f"dovestorm-{kind}", _obey, concurrent=True)
+    _take_ctrl_c()
     # Added after the runner's own, and called before it: a worker's last report must come before its farewell.
     environment.events.quitting.add_listener(_conclude)
+    environment.events.quit.add_listener(partial(_show, environment))
     state: Any = environment
     state.dovestorm_is_prepared = True
 
 
-def _checked(environment: Environment) -> Plan:
-    """The plan; what is wrong with it ends the program like any misuse."""
+def _take_ctrl_c() -> None:
+    """Let Ctrl-C end Locust where it waits for that; else it is raised in whatever greenlet runs just then, which dies of it with a traceback."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        gevent.signal_handler(signal.SIGINT, gevent.kill, gevent.get_hub().parent, KeyboardInterrupt)
+
+
+def _or_misuse(read: Callable[[], Any]) -> None:
+    """What is wrong with the options ends the program."""
     try:
-        return _plan(environment)
+        read()
+    except KeyboardInterrupt:
+        sys.exit(_INTERRUPTED)
     except UsageError as error:
         sys.stderr.write("".join(f"dovestorm: {line}\n" for line in str(error).splitlines()))
         sys.exit(error.exit_code)
-
-
-def _plan(environment: Environment, *, check: bool = True) -> Plan:
-    options = dict(vars(environment.parsed_options)) if environment.parsed_options else {}
-    if isinstance(environment.shape_class, RateShape):
-        options["shape"] = options.get("shape") or environment.shape_class.curve
-    units = {getattr(user_class, "unit", "batch") for user_class in environment.user_classes}
-    if len(units) > 1:
-        raise UsageError("users that take batches, events and sessions cannot share one run: pick one kind")
-    return read_plan(options, host=environment.host, unit=units.pop() if units else "batch", check=check)
 
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
@@ -96,13 +100,18 @@ def _start(environment: Environment, **_others: Any) -> None:
         gevent.sleep(0.01)
     runner: Any = environment.runner
     is_worker = isinstance(runner, WorkerRunner)
+    before = runner.state
+    if not is_worker:
+        # Locust says this only when the listeners are through, and preparing may take seconds: a page that asks meanwhile would hear that
+        # nothing runs, go back to its form, and never ask again.
+        runner.update_state(STATE_SPAWNING)
+        state.dovestorm_preparing = gevent.getcurrent()
     try:
-        plan = _plan(environment, check=not is_worker)
+        plan = plan_of(environment, check=not is_worker)
         if not is_worker:
             state.dovestorm_run = None
-            workers = getattr(runner, "worker_count", 1) or 1
-            _refuse_shared_file(plan, workers)
-            count = plan.shards or workers
+            refuse_shared_file(plan, environment)
+            count = plan.shards or worker_count(environment)
             limits = shares(plan, count)
             ceiling = measure_ceiling(plan.source, plan.ceiling) if plan.ceiling else None
             state.dovestorm_run = runs.Run(environment, plan, events=limits, ceiling_per_s=ceiling)
@@ -111,15 +120,14 @@ def _start(environment: Environment, **_others: Any) -> None:
         environment.process_exit_code = error.exit_code
         gevent.spawn_later(0.1, _end, environment)
         return
+    except gevent.GreenletExit:
+        # Stopped, or started once more, meanwhile: it was as if it had never begun.
+        runner.state = before
+        raise
+    finally:
+        state.dovestorm_preparing = None
     if is_worker or runs.is_alone(environment):
         state.dovestorm_worker = Worker(environment, plan)
-
-
-def _refuse_shared_file(plan: Plan, workers: int) -> None:
-    if workers > 1 and parse(plan.host).scheme == "file" and "{worker}" not in plan.host:
-        raise UsageError(
-            f"{plan.host}: {workers} workers would overwrite each other; put {{worker}} into the name, it stands for the worker's number"
-        )
 
 
 def _end(environment: Environment) -> None:
@@ -148,13 +156,38 @@ def _finish(environment: Environment, **_others: Any) -> None:
 
 def _conclude(environment: Environment, **_others: Any) -> None:
     """Someone ends the program while a run is under way: Locust takes the exit code before it stops the run."""
+    preparing: gevent.Greenlet | None = getattr(environment, "dovestorm_preparing", None)
+    if preparing is not None:
+        # Left alone, it would start users of a program that is gone.
+        preparing.kill()
+        sys.stderr.write("dovestorm: stopped before sending began: nothing was delivered\n")
+        environment.process_exit_code = NOTHING_DELIVERED
     _finish(environment)
     _judge(environment)
     _attempt("the report", partial(add_section, environment))
 
 
 @events.test_stop.add_listener  # type: ignore[untyped-decorator]
-def _judge(environment: Environment, **_others: Any) -> None:
+def _stopped(environment: Environment, **_others: Any) -> None:
+    run = runs.of(environment)
+    is_first = run is not None and not run.is_judged
+    _judge(environment)
+    options: Any = environment.parsed_options
+    # A program that ends prints Locust's tables first: the verdict stands below them.
+    if is_first and not (options is not None and options.headless):
+        _show(environment)
+
+
+def _show(environment: Environment, **_others: Any) -> None:
+    run = runs.of(environment)
+    if run is None or run.report is None or run.is_shown:
+        return
+    run.is_shown = True
+    sys.stderr.write(f"\n{run.report.to_text()}\n\n")
+    sys.stderr.flush()
+
+
+def _judge(environment: Environment) -> None:
     run = runs.of(environment)
     if run is None or run.report is None or run.is_judged:
         return
@@ -162,14 +195,13 @@ def _judge(environment: Environment, **_others: Any) -> None:
     report = run.report
     options: Any = environment.parsed_options
     runner: Any = environment.runner
-    sys.stderr.write(f"\n{report.to_text()}\n\n")
-    sys.stderr.flush()
     if run.plan.junit:
         _write(run.plan.junit, to_junit(report))
     path = getattr(options, "load_json", "")
     if path:
         _write(path, json.dumps(report.to_dict(), indent=2) + "\n")
     _attempt("the CSV file", partial(add_csv, environment))
+    _attempt("the metrics", partial(write_metrics, environment))
     environment.process_exit_code = report.exit_code or (1 if runner.exceptions else 0)
 
 

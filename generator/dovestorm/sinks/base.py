@@ -26,7 +26,8 @@ class Tally:
     ``written`` events were handed to the operating system whole; ``acknowledged`` were confirmed by the receiver (None where the
     protocol has no confirmation); ``undelivered`` were given up. ``retries`` counts events that were sent again after part of them (or an
     unanswered request with them) had gone out, so that the receiver may see them twice. ``unasked`` events were not sent because the receiver
-    had said that it does not want them (a stats process's filter). ``fault`` tells the first loss that did not end
+    had said that it does not want them (a stats process's filter). ``held`` events (``held_bytes``) were taken, and wait in a compressor: they
+    are to be written or undelivered after ``close``. ``fault`` tells the first loss that did not end
     the sink, such as a record too large for a datagram.
     """
 
@@ -37,6 +38,8 @@ class Tally:
     retries: int = 0
     reconnects: int = 0
     unasked: int = 0
+    held: int = 0
+    held_bytes: int = 0
     fault: str = ""
 
 

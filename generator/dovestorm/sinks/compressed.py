@@ -29,8 +29,8 @@ _PORTION_BYTES = 1 << 18
 class CompressedSink:
     """Writes one compressed stream.
 
-    What the encoder holds back counts as written from the next checkpoint on. A file that could not take all of it is cut back to the last
-    checkpoint and ended there.
+    What the encoder holds back (``tally.held``) counts as written from the next checkpoint on. A file that could not take all of it is cut
+    back to the last checkpoint and ended there.
     """
 
     def __init__(self, url: str, file: OpenFile, encoder: Callable[[], Encoder]) -> None:
@@ -40,7 +40,6 @@ class CompressedSink:
         self._encoder: Encoder | None = encoder()
         self._kept = 0  # bytes of the file up to the last checkpoint
         self._tail = encoder().finish()  # ends the stream properly there
-        self._held = self._held_bytes = 0  # records, and their bytes, since then
 
     def open(self) -> None:
         """Create or empty the file; raises ``DeliveryError`` when that cannot be."""
@@ -74,13 +73,13 @@ class CompressedSink:
         self._file.stop(self._end_now)
 
     def _encode(self, data: memoryview, count: int) -> None:
-        self._held += count
-        self._held_bytes += len(data)
+        self.tally.held += count
+        self.tally.held_bytes += len(data)
         if self._encoder is None:
             self._give_up()
             raise Stopped(f"{self.url}: the stream has ended")
         output, tail = self._encoder.encode(data), None
-        if self._held_bytes >= CHECKPOINT_BYTES:
+        if self.tally.held_bytes >= CHECKPOINT_BYTES:
             rest, tail = self._encoder.checkpoint()
             output += rest
         self._put(output, patient=True)
@@ -103,13 +102,13 @@ class CompressedSink:
 
     def _keep(self, tail: bytes) -> None:
         self._kept, self._tail = self._file.written, tail
-        self.tally.written += self._held
-        self.tally.written_bytes += self._held_bytes
-        self._held = self._held_bytes = 0
+        self.tally.written += self.tally.held
+        self.tally.written_bytes += self.tally.held_bytes
+        self.tally.held = self.tally.held_bytes = 0
 
     def _give_up(self) -> None:
-        self.tally.undelivered += self._held
-        self._held = self._held_bytes = 0
+        self.tally.undelivered += self.tally.held
+        self.tally.held = self.tally.held_bytes = 0
         self._encoder = None
 
     def _end_now(self) -> None:

@@ -9,12 +9,13 @@ import socket
 import ssl
 from typing import TYPE_CHECKING
 
+from dovestorm.errors import DeliveryError
 from dovestorm.sinks.base import Stopped
 from dovestorm.sinks.failure import failure
 from dovestorm.sinks.retry import TICK_S, Backoff
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from dovestorm.sinks.base import Tally
     from dovestorm.sinks.dial import Dial
@@ -182,6 +183,33 @@ class Connection:
     def is_steady(self) -> bool:
         """Whether the connection has held long enough to be called a success; one that is lost earlier may only have been let in."""
         return self._sock is not None and self._clock.monotonic() - self._since >= _STEADY_S
+
+    def carry(self, count: int, send_from: Callable[[int], tuple[int, OSError | DeliveryError | None]]) -> None:
+        """Bring ``count`` records over, going on after a loss with the first that was not taken whole; those that are given up are counted.
+
+        Args:
+            count: How many there are.
+            send_from: Connects unless connected, sends the records from a number on, and gives the first that was not taken, and what
+                stopped it.
+
+        Raises:
+            DeliveryError: No attempt is left, or what ``send_from`` gave is none that another attempt would mend.
+            Stopped: ``abort`` was called.
+        """
+        first = 0
+        try:
+            with self.at_work():
+                while first < count:
+                    first, problem = send_from(first)
+                    if isinstance(problem, OSError):
+                        if self.is_steady():
+                            self.succeeded()
+                        self.lost(problem)
+                    elif problem is not None:
+                        raise problem
+        except DeliveryError:
+            self._tally.undelivered += count - first
+            raise
 
     def drop(self) -> None:
         """Close the socket at once, without a farewell."""

@@ -6,6 +6,7 @@ event is written once the kernel has all its bytes.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,21 +64,7 @@ class StatsSink:
         """
         if block.content_type != CONTENT_TYPE:
             raise UsageError(f"{self.url}: events come as {block.content_type}, but a stats process takes the format 'dovecot-stats' only")
-        first = 0
-        try:
-            with self._connection.at_work():
-                while first < len(block):
-                    listener, told = self._meet()
-                    first, problem = self._send_from(block, first, listener, told)
-                    if isinstance(problem, OSError):
-                        if self._connection.is_steady():
-                            self._connection.succeeded()
-                        self._lost(problem)
-                    elif problem is not None:
-                        raise problem
-        except DeliveryError:
-            self.tally.undelivered += len(block) - first
-            raise
+        self._connection.carry(len(block), partial(self._send_from, block))
 
     def close(self) -> None:
         """End the parents that are left and the connection; waits up to two seconds until the server has closed."""
@@ -104,7 +91,8 @@ class StatsSink:
             try:
                 listener = greet(self._connection, self.url, clock=self._options.clock, timeout_s=self._options.timeout_s)
             except OSError as error:
-                self._lost(error, "no greeting")
+                self._meeting = None
+                self._connection.lost(error, "no greeting")
                 continue
             except DeliveryError:
                 self._connection.drop()
@@ -113,12 +101,9 @@ class StatsSink:
             self._meeting = listener, Told(listener.filter)
             return self._meeting
 
-    def _lost(self, error: OSError, doing: str = "connection lost") -> None:
-        self._meeting = None
-        self._connection.lost(error, doing)
-
-    def _send_from(self, block: Block, first: int, listener: Listener, told: Told) -> tuple[int, OSError | DeliveryError | None]:
+    def _send_from(self, block: Block, first: int) -> tuple[int, OSError | DeliveryError | None]:
         """Send the records from ``first`` on over one connection; give the first that it did not take, and what stopped it."""
+        listener, told = self._meet()
         while first < len(block):
             last = min(first + _PIECE, len(block))
             begin = int(block.ends[first - 1]) if first else 0
@@ -136,6 +121,8 @@ class StatsSink:
                     taken += self._connection.send(view[taken:])
             except (OSError, DeliveryError) as error:
                 problem = error
+                if isinstance(error, OSError):
+                    self._meeting = None
             first += self._account(telling, taken)
             if problem is not None:
                 return first, problem

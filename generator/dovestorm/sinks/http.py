@@ -6,7 +6,6 @@ answer counts as success.
 
 from __future__ import annotations
 
-import base64
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
     from dovestorm.sinks.dial import Dial
     from dovestorm.sinks.target import Endpoint
 
-__all__ = ["HttpSink", "make"]
+__all__ = ["PORTS", "HttpSink", "make"]
 
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
+"""The port of each scheme where a URL names none."""
 _BATCH_TYPES = {"application/json": "application/x-ndjson"}
 _TRY_AGAIN = frozenset({408, 425, 429, *range(500, 600)})
 _THIS_EVENT_ONLY = frozenset({400, 413, 415, 422})
@@ -174,7 +174,7 @@ def make(target: Target, *, options: Options) -> Sink:
 
     Other options in the query are the server's and stay in the address.
     """
-    place = endpoint(target, default_port=_PORTS[target.scheme])
+    place = endpoint(target, default_port=PORTS[target.scheme])
     settings = Settings(target, place.query)
     own = settings.options(options)
     batch = settings.integer("batch", 0, least=1)
@@ -187,13 +187,13 @@ def make(target: Target, *, options: Options) -> Sink:
 
 def _head(target: Target, place: Endpoint, query: str) -> bytes:
     """The request up to the Date header."""
-    host = f"[{place.host}]" if ":" in place.host else place.host
-    if place.port != _PORTS[target.scheme]:
+    host = place.url_host
+    if place.port != PORTS[target.scheme]:
         host += f":{place.port}"
     asked = (place.path or "/") + (f"?{query}" if query else "")
     lines = [f"POST {_escaped(asked)} HTTP/1.1", f"Host: {_escaped(host)}"]
-    if place.credentials:
-        lines.append("Authorization: Basic " + base64.b64encode(place.credentials.encode()).decode("ascii"))
+    if place.authorization:
+        lines.append(f"Authorization: {place.authorization}")
     return "".join(f"{line}\r\n" for line in lines).encode("ascii")
 
 

@@ -76,10 +76,12 @@ class OpenFile:
             raise failure(self._url, "cannot write", error) from error
 
     def cut_back(self, keep: int, tail: bytes = b"") -> None:
-        """Let a regular file end after ``keep`` bytes and ``tail``; what cannot be cut stays as it is."""
-        if self._outlet is not None and self._outlet.trim(self.written, keep) and tail:
-            with contextlib.suppress(OSError):
-                self._outlet.take(memoryview(tail))
+        """Let a regular file end after ``keep`` bytes and ``tail``, and count them as written; what cannot be cut stays as it is."""
+        if self._outlet is not None and self._outlet.trim(self.written, keep):
+            self.written = keep
+            if tail:
+                with contextlib.suppress(OSError):
+                    self.written += self._outlet.take(memoryview(tail))
 
     def close(self) -> None:
         """Give the file back; raises ``DeliveryError`` when the system then says that something went wrong."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,22 +38,7 @@ class StreamSink:
 
     def write(self, block: Block) -> None:
         """Send a block whole; raises ``DeliveryError`` when it gives up."""
-        first = 0
-        try:
-            with self._connection.at_work():
-                while first < len(block):
-                    self._connection.ensure()
-                    whole, problem = self._send_from(block, first)
-                    first += whole
-                    if isinstance(problem, OSError):
-                        if self._connection.is_steady():
-                            self._connection.succeeded()
-                        self._connection.lost(problem)
-                    elif problem is not None:
-                        raise problem
-        except DeliveryError:
-            self.tally.undelivered += len(block) - first
-            raise
+        self._connection.carry(len(block), partial(self._send_from, block))
 
     def close(self) -> None:
         """End the stream, and wait up to two seconds until the receiver has closed."""
@@ -64,7 +50,8 @@ class StreamSink:
         self._connection.abort()
 
     def _send_from(self, block: Block, first: int) -> tuple[int, OSError | DeliveryError | None]:
-        """Send the records from ``first`` on over one connection; give how many it took whole, and what stopped it."""
+        """Send the records from ``first`` on over one connection; give the first that it did not take whole, and what stopped it."""
+        self._connection.ensure()
         begin = int(block.ends[first - 1]) if first else 0
         view = block.data[begin : int(block.ends[-1])]
         taken = 0
@@ -82,4 +69,4 @@ class StreamSink:
             self.tally.written += whole
             self.tally.written_bytes += boundary - begin
             self.tally.retries += taken > boundary - begin
-        return whole, problem
+        return first + whole, problem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from dataclasses import dataclass, field
@@ -56,6 +57,16 @@ class Endpoint:
     credentials: str
     path: str
     query: str
+
+    @property
+    def url_host(self) -> str:
+        """The host as it stands in a URL: an IPv6 address in brackets."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def authorization(self) -> str:
+        """The value of HTTP's Authorization header (RFC 7617); empty without credentials."""
+        return "Basic " + base64.b64encode(self.credentials.encode()).decode("ascii") if self.credentials else ""
 
 
 def parse(url: str) -> Target:

@@ -1,11 +1,12 @@
 // Draws what became of a run's deliveries: a tab of Locust's page, asked for anew each second, or a section of its report.
 (() => {
   const CHARTS = [
-    { title: "Rate", unit: "events/s", lines: [["offered", "offered", "--offered", "5 4"], ["events", "delivered", "--good"]] },
+    { title: "Rate", unit: "events/s", lines: [["events", "delivered", "--good"], ["offered", "offered", "--offered", "5 4"]], open: true },
+    { title: "Rate", unit: "events/s", lines: [["events", "delivered", "--good"]], open: false },
     { title: "Lateness", unit: "ms", open: true, lines: [["lateness_p99_ms", "p99", "--two"], ["lateness_p50_ms", "p50", "--one"]] },
     { title: "Service time", unit: "ms", open: false, lines: [["service_p99_ms", "p99", "--two"], ["service_p50_ms", "p50", "--one"]] },
     { title: "Due and not yet delivered", unit: "events", lines: [["backlog", "in flight and waiting", "--one"]] },
-    { title: "Errors", unit: "per s", lines: [["failures", "failed deliveries", "--two"], ["undelivered", "events given up", "--bad"]] },
+    { title: "Errors", unit: "per s", none: "no errors", lines: [["failures", "failed deliveries", "--two"], ["undelivered", "events given up", "--bad"]] },
   ];
   const MARGIN = { left: 58, right: 10, top: 10, bottom: 22 };
   const POLL_MS = 1000;
@@ -27,6 +28,7 @@
       if (Math.abs(value) >= size) return `${+(value / size).toPrecision(3)}${letter}`;
     return `${+value.toPrecision(3)}`;
   };
+  const shortTime = (ms, top) => (top >= 1000 ? `${+(ms / 1000).toPrecision(3)} s` : `${+ms.toPrecision(3)} ms`);
   const whole = (value) => Math.round(value).toLocaleString("en");
   const time = (ms) => (ms >= 1000 ? `${(ms / 1000).toPrecision(3)} s` : `${ms >= 100 ? ms.toFixed(0) : ms.toPrecision(3)} ms`);
   const clock = (second) => {
@@ -34,8 +36,8 @@
     const two = (value) => String(value).padStart(2, "0");
     return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
   };
-  const nice = (most, count) => {
-    const raw = most / count, size = 10 ** Math.floor(Math.log10(raw));
+  const nice = (most, count, least) => {
+    const raw = Math.max(most / count, least), size = 10 ** Math.floor(Math.log10(raw));
     return size * [1, 2, 2.5, 5, 10].find((step) => step * size >= raw * 0.999);
   };
   const niceTime = (span) => [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400].find((step) => span / step <= 6) || 604800;
@@ -46,15 +48,17 @@
     const column = (name) => columns.indexOf(name);
     const from = rows.length ? rows[0][0] : 0, to = Math.max(rows.length ? rows[rows.length - 1][0] : 0, from + (data.state === "ended" ? 2 : 10));
     const most = Math.max(...spec.lines.map(([name]) => rows.reduce((top, row) => Math.max(top, row[column(name)]), 0)), spec.unit === "ms" ? 0.01 : 1);
-    const step = nice(most, 4), top = Math.ceil(most / step - 1e-9) * step;
+    const step = nice(most, 4, spec.unit === "ms" ? 0 : 1), top = Math.ceil(most / step - 1e-9) * step;
     const x = (second) => MARGIN.left + ((second - from) / (to - from)) * (width - MARGIN.left - MARGIN.right);
     const y = (value) => height - MARGIN.bottom - (value / top) * (height - MARGIN.top - MARGIN.bottom);
     svg.replaceChildren();
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     for (let value = 0; value <= top * 1.001; value += step) {
       svg.append(draw("line", { class: "grid", x1: MARGIN.left, x2: width - MARGIN.right, y1: y(value), y2: y(value) }));
-      svg.append(draw("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, short(value)));
+      svg.append(draw("text", { x: MARGIN.left - 6, y: y(value) + 4, "text-anchor": "end" }, spec.unit === "ms" ? shortTime(value, top) : short(value)));
     }
+    if (spec.none && rows.length && rows.every((row) => spec.lines.every(([name]) => !row[column(name)])))
+      svg.append(draw("text", { class: "none", x: (MARGIN.left + width - MARGIN.right) / 2, y: height / 2, "text-anchor": "middle" }, spec.none));
     const every = niceTime(to - from);
     for (let second = Math.ceil(from / every) * every; second <= to; second += every)
       svg.append(draw("text", { x: x(second), y: height - 5, "text-anchor": "middle" }, clock(second)));
@@ -84,13 +88,14 @@
 
   function tiles(data) {
     const share = data.offered ? (100 * data.events) / data.offered : 0;
+    const late = (name) => (data.events ? time(data.lateness_ms[name]) : "–"), service = (name) => (data.events ? time(data.service_ms[name]) : "–");
     const found = [["achieved rate", `${whole(data.achieved_per_s)}/s`], ["delivered", whole(data.events)]];
     if (data.is_open) {
       found.unshift(["offered rate", `${whole(data.offered_per_s)}/s`]);
       found.push(["of those offered", `${(Math.floor(share * 100) / 100).toFixed(2)} %`]);
-      found.push(["lateness p50", time(data.lateness_ms.p50)], ["lateness p99", time(data.lateness_ms.p99)], ["lateness max", time(data.lateness_ms.max)]);
-    } else found.push(["service time p50", time(data.service_ms.p50)], ["service time p99", time(data.service_ms.p99)]);
-    found.push(["given up", whole(data.undelivered), data.undelivered], ["sent again", whole(data.retries)], ["seconds", data.seconds.toFixed(1)]);
+      found.push(["lateness p50", late("p50")], ["lateness p99", late("p99")], ["lateness max", late("max")]);
+    } else found.push(["service time p50", service("p50")], ["service time p99", service("p99")], ["service time max", service("max")]);
+    found.push(["given up", whole(data.undelivered), data.undelivered], ["sent again", whole(data.retries)], ["seconds", data.seconds.toFixed(data.seconds < 10 ? 2 : 1)]);
     return found;
   }
 
@@ -98,11 +103,11 @@
     const background = getComputedStyle(document.body).backgroundColor.match(/[\d.]+/g) || [255, 255, 255];
     const dark = (background.length < 4 || +background[3] > 0) && +background[0] + +background[1] + +background[2] < 384;
     panel.classList.toggle("dark", dark);
-    const known = data.state !== "none";
+    const known = "target" in data;
     const text = known
       ? `${data.scenario} to ${data.target}; ${data.is_open ? "open" : "closed"} workload; ${data.workers} worker${data.workers === 1 ? "" : "s"}, ` +
         `${data.shards} shard${data.shards === 1 ? "" : "s"}; counted to the ${data.is_acknowledged ? "acknowledgement" : "end of the write"}; ${data.state}`
-      : "no run yet";
+      : data.state === "none" ? "no run yet" : data.state;
     panel.querySelector("[data-part=what]").textContent = text;
     panel.dataset.state = data.state;
     panel.dataset.events = data.events || 0;
@@ -120,7 +125,7 @@
       charts.dataset.open = data.is_open;
       charts.replaceChildren(
         ...wanted.map((spec) => {
-          const figure = make("figure"), caption = make("figcaption", {}, `${spec.title}, ${spec.unit}`), legend = make("span", { class: "legend" });
+          const figure = make("figure"), caption = make("figcaption", {}, spec.unit === "ms" ? spec.title : `${spec.title}, ${spec.unit}`), legend = make("span", { class: "legend" });
           for (const [, label, colour, dash] of spec.lines)
             legend.append(make("i", { style: `border-color: var(${colour}); border-top-style: ${dash ? "dashed" : "solid"}` }), label);
           caption.append(legend);
@@ -179,6 +184,10 @@
   if (!kept) return live();
   const panel = newPanel(false), data = JSON.parse(kept.textContent);
   kept.replaceWith(panel);
+  // Locust's own pages come first: who reads only their beginning finds the verdict there, and the way to the rest.
+  const top = make("a", { class: `dovestorm-verdict ${data.verdict === "PASS" ? "good" : "bad"}`, href: "#dovestorm-delivery" });
+  top.textContent = `Delivery: ${data.verdict || data.state} (figures and charts below)`;
+  document.body.prepend(top);
   const again = () => show(panel, data);
   again();
   addEventListener("resize", again);

@@ -10,6 +10,7 @@ from dovestorm.batch import FIRST_FIELD, Column, Composition, Constant, Encoding
 from dovestorm.engine.bindings import Kind, Texts, Val, place_columns
 from dovestorm.engine.blocks import CLOCK, Builder, Const, Operand, Reg
 from dovestorm.errors import Fault, ScenarioError
+from dovestorm.kernel.instructions import SAYS_ITSELF, Code
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,8 +73,12 @@ class Emission:
         builder: Builder,
         *,
         categories: tuple[str, ...] | None = None,
+        exported: Operand | None = None,
     ) -> None:
-        """Add the operation that emits one record for every session of the group, unless its section is off."""
+        """Add the operation that emits one record for every session of the group, unless its section is off.
+
+        ``exported`` is when the stats process exports it, None for its own clock.
+        """
         service = service or event.services[0]
         # The first two are the record's own: a field that is the start time needs no column of its own. The end time is stamped later.
         columns: list[Operand] = [start, _END]
@@ -88,8 +93,9 @@ class Emission:
         if self.sections is not None and event.section not in self.sections:
             return  # only now: its values are drawn all the same, so that those of the other events stay what they are
         kind = RecordKind(event.name, categories, tuple(slots), len(columns))
-        number = self._number(kind, service)
-        row = [start, builder.read(CLOCK), *columns[FIRST_FIELD:]]
+        sent = builder.read(CLOCK)
+        number = self._number(kind, None if exported is not None else service)
+        row = [start, sent if exported is None else builder.apply(Code.MAXIMUM, exported, sent), *columns[FIRST_FIELD:]]
         builder.emit(number, [*row, *[Const(0)] * (kind.width - len(row))])
 
     def mark(self, mark: Mark, known: Mapping[str, Val], builder: Builder) -> None:
@@ -113,8 +119,9 @@ class Emission:
         number = self._number(RecordKind(LABEL_EVENT, (), tuple(slots), len(columns)), _LABEL_PROCESS)
         builder.emit(number, [now, now, *columns[FIRST_FIELD:]])
 
-    def _number(self, kind: RecordKind, service: str) -> int:
-        process = self.services.setdefault(service, len(self.services))
+    def _number(self, kind: RecordKind, service: str | None) -> int:
+        """The record kind's number; without a service its records say themselves when they are exported."""
+        process = SAYS_ITSELF if service is None else self.services.setdefault(service, len(self.services))
         # Without the service category, one kind may come from two services: the process matters for the export clock, so it keeps them apart.
         for number in (self.kinds[kind],) if kind in self.kinds else ():
             if self.service_of_kind[number] == process:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dovestorm.hashing import derive, mix_array
-from dovestorm.kernel.instructions import LAG_STEP_BITS, LAG_STEPS, TURN_PERIOD_BITS, TURN_STEP_BITS, Timing
+from dovestorm.kernel.instructions import LAG_STEP_BITS, LAG_STEPS, SAYS_ITSELF, TURN_PERIOD_BITS, TURN_STEP_BITS, Timing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,13 +38,17 @@ class ExportClock:
     def handed_on(self, sent: NDArray[np.int64], kind: int) -> NDArray[np.int64]:
         """When records of a kind reach the stats process: int64 microseconds, in step with ``sent`` for each process."""
         process = int(self.timing.process[kind])
+        if process == SAYS_ITSELF:
+            return sent
         knot = (sent >> LAG_STEP_BITS) & (LAG_STEPS - 1)
         drift = self.timing.slope[process].take(knot) * (sent & ((1 << LAG_STEP_BITS) - 1)) >> LAG_STEP_BITS
         moments: NDArray[np.int64] = sent + self.timing.lag[process].take(knot) + drift
         return moments
 
-    def exported(self, handed_on: NDArray[np.int64]) -> NDArray[np.int64]:
+    def exported(self, handed_on: NDArray[np.int64], kind: int) -> NDArray[np.int64]:
         """The stats process's clock when it exports: the end of the turn, int64 microseconds, never before ``handed_on``."""
+        if int(self.timing.process[kind]) == SAYS_ITSELF:
+            return handed_on
         step = (handed_on >> TURN_STEP_BITS) & ((1 << (TURN_PERIOD_BITS - TURN_STEP_BITS)) - 1)
         return self.timing.turn.take(step) + (handed_on & ~((1 << TURN_PERIOD_BITS) - 1))
 

@@ -14,6 +14,7 @@ from dovestorm.engine.values import Values, fault_at, greatest, never_negative
 from dovestorm.errors import nearest
 from dovestorm.kernel.instructions import Code
 from dovestorm.scenario import model
+from dovestorm.scenario.walks import STOP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -270,7 +271,8 @@ class FlowCompiler:
             start = begin.get(self._builder).columns[0] if begin else self._builder.read(CLOCK)
         inherited, self._inherited = self._inherited, [] if step.alone else self._inherited
         categories = self._categories(step.categories, (step.event,), step.at)
-        self._record(step.event, self._process(step.service, step.at), (step.fields,), start, categories)
+        exported = None if step.exported is None else self.values.integer(step.exported, self._builder)
+        self._record(step.event, self._process(step.service, step.at), (step.fields,), start, categories, exported=exported)
         self._inherited = inherited
 
     def _process(self, service: str | None, at: model.At) -> str | None:
@@ -307,13 +309,22 @@ class FlowCompiler:
         return self._hidden(Val(Kind.TIMESTAMP, (self._builder.read(CLOCK),)))
 
     def _record(
-        self, event_name: str, service: str | None, fields: Sequence[Mapping[str, model.Value]], start: Operand, categories: tuple[str, ...] | None
+        self,
+        event_name: str,
+        service: str | None,
+        fields: Sequence[Mapping[str, model.Value]],
+        start: Operand,
+        categories: tuple[str, ...] | None,
+        *,
+        exported: Operand | None = None,
     ) -> None:
         event = self.emission.event(event_name)
         if event is None:
             return
         if self._late:
+            held = None if exported is None else self._hold(exported)
             start = self._carried(start)
+            exported = None if held is None else held.get(self._builder).columns[0]
         duration = self._builder.apply(Code.SUBTRACT, self._builder.read(CLOCK), start)
         here = {_START: Val(Kind.TIMESTAMP, (start,)), _DURATION: Val(Kind.INTEGER, (duration,))}
         vals: dict[str, Val] = {}
@@ -324,7 +335,7 @@ class FlowCompiler:
                 vals.update({name: self.values.compile(value, self._builder) for name, value in mapping.items() if name in event.fields})
         if "duration" in event.fields:
             vals["duration"] = here[_DURATION]
-        self.emission.emit(event, service, vals, start, self._builder, categories=categories)
+        self.emission.emit(event, service, vals, start, self._builder, categories=categories, exported=exported)
 
     def _carried(self, operand: Operand) -> Operand:
         """End the block, and give the operand's value in the next one."""
@@ -409,15 +420,27 @@ class FlowCompiler:
             deadline = self._hold(self._builder.apply(Code.ADD, self._builder.read(CLOCK), limit))
         labels = {name: self._reserve() for name in step.states}
         after = self._reserve()
-        labels["stop"] = after
+        labels[STOP] = after
         self._close(goto(labels[step.start]))
         for name, state in step.states.items():
             self._open(labels[name])
             self._steps(state.steps)
             self._advance(state.dwell)
             self._limits(left, deadline, after)
-            self._branch([weight for _, weight in state.next], [labels[target] for target, _ in state.next])
+            if state.by is None:
+                self._branch([weight for _, weight in state.next], [labels[target] for target, _ in state.next])
+            else:
+                self._go_by(state.by, labels)
         self._open(after)
+
+    def _go_by(self, by: model.Variable, labels: Mapping[str, int]) -> None:
+        """Go on in the state that a variable names; any other name leaves the walk."""
+        val = self.emission.texts.flat(self.values.resolve(self._lookup(by.name, by.at), self._builder))
+        if val.kind not in {Kind.TEXT, Kind.NOTHING}:
+            raise fault_at(by.at, f"next (${by.name}) must hold a state's name, not {val.kind.phrase}")
+        names = tuple(self.emission.texts.text(name) for name in labels)
+        chosen = self._builder.apply(Code.MATCH, val.columns[0], table=names)
+        self._close(Branch(chosen, (*labels.values(), labels[STOP])))
 
     def _limits(self, left: Var | None, deadline: Var | None, after: int) -> None:
         if left is not None:

@@ -215,6 +215,6 @@ def _emission(kind: int, row: Sequence[Operand]) -> Callable[[_Frame, _Group], N
         rows = group.arena.claim(kind, len(row), group.rows[SESSION].take(group.sessions), moments)
         for column, operand in enumerate(row):
             rows[:, column] = _value(operand, frame)
-        rows[:, 1] = group.clock.exported(moments)
+        rows[:, 1] = group.clock.exported(moments, kind)
 
     return emit

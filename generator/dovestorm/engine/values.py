@@ -66,6 +66,8 @@ class Values:
                 return self.draw_user(builder, value.zipf)
             case model.During():
                 return self._during(value, builder)
+            case model.Entry():
+                return self._entry(value, builder)
 
     def integer(self, value: model.Value, builder: Builder) -> Operand:
         """A value that must be an integer; an absent one counts as 0."""
@@ -115,6 +117,11 @@ class Values:
         which = self.phases.pick(0, [(name, number + 1) for number, (name, _) in enumerate(value.faults)])
         index = builder.apply(Code.LOOKUP, phase, table=tuple(which))
         return self._select(index, [self.compile(option, builder) for option in options], builder, value.at)
+
+    def _entry(self, value: model.Entry, builder: Builder) -> Val:
+        count = len(value.column)
+        place = builder.apply(Code.REMAINDER, self.integer(value.row, builder), count) if count > 1 else Const(0)
+        return self._select(place, [self._literal(literal) for literal in value.column], builder, value.at)
 
     def _select(self, index: Operand, options: list[Val], builder: Builder, at: model.At) -> Val:
         options = [self.texts.flat(option) for option in options]
@@ -177,6 +184,8 @@ def greatest(value: model.Value | None, bound_of: Callable[[str], int | None]) -
         case model.Scale():
             of, by = bound(value.of), bound(value.by)
             return None if of is None or by is None else of * by // MILLION
+        case model.Entry():
+            return _all(max, [bound(literal) for literal in value.column])
         case _:
             return None
 
@@ -202,6 +211,8 @@ def never_negative(value: model.Value, sure: Callable[[str], bool]) -> bool:
             return fine(*value.terms)
         case model.Scale():
             return fine(value.of, value.by)
+        case model.Entry():
+            return fine(*value.column)
         case _:
             return False
 

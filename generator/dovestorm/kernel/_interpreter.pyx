@@ -21,6 +21,7 @@ cdef enum:
     LAG_STEPS = 1024
     TURN_STEP_BITS = 6
     TURN_PERIOD_BITS = 21
+    SAYS_ITSELF = -1
     INDEX_BITS = 26
     DIGIT_BITS = 11
 
@@ -36,6 +37,7 @@ cdef int64_t PATIENCE = 1 << 22
 if (
     _instructions.INSTRUCTION_WIDTH != WIDTH
     or len(_instructions.Code) != STOP + 1
+    or _instructions.SAYS_ITSELF != SAYS_ITSELF
     or (_instructions.LAG_STEP_BITS, _instructions.LAG_STEPS) != (LAG_STEP_BITS, LAG_STEPS)
     or (_instructions.TURN_STEP_BITS, _instructions.TURN_PERIOD_BITS) != (TURN_STEP_BITS, TURN_PERIOD_BITS)
 ):
@@ -143,8 +145,11 @@ cdef int run(Program *program, int64_t *r, int64_t *label, int64_t end, Arena *a
                 arena.kind[arena.events] = at[1]
                 arena.offset[arena.events] = arena.integers
                 arena.session[arena.events] = r[2]
-                arena.moment[arena.events] = handed_on(program, at[1], row[1])
-                row[1] = exported(program, arena.moment[arena.events])
+                if program.process[at[1]] == SAYS_ITSELF:
+                    arena.moment[arena.events] = row[1]
+                else:
+                    arena.moment[arena.events] = handed_on(program, at[1], row[1])
+                    row[1] = exported(program, arena.moment[arena.events])
                 arena.events += 1
                 arena.integers += at[6]
             elif at[0] == QUANTILE:

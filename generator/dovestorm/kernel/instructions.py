@@ -28,6 +28,7 @@ __all__ = [
     "MEANINGS",
     "MILLION",
     "QUANTILES",
+    "SAYS_ITSELF",
     "TURN_PERIOD_BITS",
     "TURN_STEP_BITS",
     "Bytecode",
@@ -45,6 +46,9 @@ QUANTILES = 1025
 
 LAG_STEP_BITS, LAG_STEPS = 10, 1024
 TURN_STEP_BITS, TURN_PERIOD_BITS = 6, 21
+
+SAYS_ITSELF = -1
+"""In the place of a process: the records of the kind hold the moment of their export."""
 
 _LOW_32 = 0xFFFFFFFF
 
@@ -195,7 +199,7 @@ class Timing:
     """When the stats process gets and exports what a process sends; ``engine.export_clock`` makes it and says what it means.
 
     Attributes:
-        process: int64, the emitting process of each record kind.
+        process: int64, the emitting process of each record kind, or ``SAYS_ITSELF``.
         lag: int64[processes, LAG_STEPS], microseconds at each step of ``1 << LAG_STEP_BITS`` microseconds.
         slope: int64[processes, LAG_STEPS], what the lag grows by until the next step.
         turn: int64[1 << (TURN_PERIOD_BITS - TURN_STEP_BITS)], the end of the turn for each step of a period.
@@ -209,7 +213,7 @@ class Timing:
     def check(self, kinds: int) -> None:
         """Raise ``ValueError`` unless every kind has a process and every process its tables."""
         shape = (len(self.lag), LAG_STEPS)
-        _sure(len(self.process) == kinds and _inside(self.process, len(self.lag)), "a record kind's process")
+        _sure(len(self.process) == kinds and _inside(self.process - SAYS_ITSELF, len(self.lag) + 1), "a record kind's process")
         _sure(self.lag.shape == shape == self.slope.shape and self.turn.shape == (1 << (TURN_PERIOD_BITS - TURN_STEP_BITS),), "the timing")
 
 

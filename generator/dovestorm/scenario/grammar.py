@@ -39,6 +39,7 @@ PRIMITIVES: Mapping[str, Primitive] = {
             "service": Key("text", "The process that emits it, or a parameter of the fragment; the usual one if left out."),
             "takes": Key("value", "Time that passes first; it is the event's duration."),
             "start": Key("value", "When the event began, if not just before."),
+            "exported": Key("value", "When the stats process exports it, if not soon; never before it was sent."),
             "fields": Key("fields", "The event's fields, by canonical name."),
             "categories": Key(
                 "categories", "The event's categories but the automatic one, or a parameter of the fragment; the usual ones if left out."
@@ -106,7 +107,9 @@ PRIMITIVES: Mapping[str, Primitive] = {
 STATE: Mapping[str, Key] = {
     "steps": Key("steps", "The state's steps."),
     "dwell": Key("value", "Time that passes after the steps."),
-    "next": Key("weights", "Weights of the states that may follow; 'stop' leaves the walk.", required=True),
+    "next": Key(
+        "following", "Weights of the states that may follow, or a variable that holds the name of one; 'stop' leaves the walk.", required=True
+    ),
 }
 
 FLOW: Mapping[str, Key] = {
@@ -158,6 +161,7 @@ SCENARIO: Mapping[str, Key] = {
     "population": Key("population", "Who logs in."),
     "arrivals": Key("arrivals", "When sessions begin.", required=True),
     "pools": Key("pools", "Pools of texts of this scenario."),
+    "tables": Key("tables", "What belongs together, row by row."),
     "faults": Key("windows", "Stretches of time in which something is wrong."),
     "labels": Key("planted", "The planted behaviours, by the names of their labels."),
     "flows": Key("flows", "The kinds of sessions.", required=True),

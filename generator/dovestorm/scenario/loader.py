@@ -19,6 +19,7 @@ from dovestorm.scenario.nodes import Scalar, Table, parse, read_text
 from dovestorm.scenario.overrides import overridden
 from dovestorm.scenario.pools import Pools
 from dovestorm.scenario.reading import Reading, shown
+from dovestorm.scenario.tables import tables
 from dovestorm.scenario.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -224,6 +225,7 @@ def _scenario(node: Table, source: Source, reading: Reading, flows: Flows, stock
     named = entries.get("labels")
     reading.labels = named.keys if isinstance(named, Table) else {}
     reading.pools.update(head.pools(reading, entries.get("pools"), stock))
+    reading.tables.update(tables(reading, entries.get("tables")))
     read = flows.read(entries["flows"]) if "flows" in entries else ()
     for label, scalar in reading.labels.items():
         if label not in reading.given:

@@ -24,6 +24,7 @@ __all__ = [
     "During",
     "Emit",
     "End",
+    "Entry",
     "Extreme",
     "FaultWindow",
     "Flow",
@@ -183,7 +184,16 @@ class During:
     at: At = HERE
 
 
-Value = Literal | Variable | Choice | Distribution | Pool | Counter | Text | Sum | Scale | Extreme | Address | UserDraw | During
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What stands in a column of a table: in row ``row`` (counted from 0), which begins again at the first after the last."""
+
+    column: tuple[Literal, ...]
+    row: Value
+    at: At = HERE
+
+
+Value = Literal | Variable | Choice | Distribution | Pool | Counter | Text | Sum | Scale | Extreme | Address | UserDraw | During | Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +213,7 @@ class Emit:
 
     ``service`` is a process's name, or ``$name`` of a fragment's parameter. ``alone``: the event takes no fields from the ``Inherit`` around it.
     ``categories`` are those without the automatic one, None for the usual ones of the process; also ``$name`` of a parameter.
+    ``exported`` (a timestamp) overrides when the stats process exports it, which is never before it was sent.
     """
 
     event: str
@@ -213,6 +224,7 @@ class Emit:
     at: At = HERE
     alone: bool = False
     categories: tuple[str, ...] | str | None = None
+    exported: Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,11 +302,15 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A state of a walk: its steps, the time it dwells after them, and the weights of what comes next (``stop`` leaves the walk)."""
+    """A state of a walk: its steps, the time it dwells after them, and the weights of what comes next (``stop`` leaves the walk).
+
+    ``by`` is the variable that holds the next state's name, where nothing is drawn; ``next`` is empty then.
+    """
 
     steps: tuple[Step, ...]
     next: tuple[tuple[str, Weight], ...]
     dwell: Value | None = None
+    by: Variable | None = None
 
 
 @dataclass(frozen=True, slots=True)

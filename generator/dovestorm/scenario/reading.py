@@ -90,6 +90,7 @@ class Reading:
         vocabulary: The catalog.
         faults: What was found wrong.
         pools: The scenario's own pools.
+        tables: The scenario's own tables: for each its columns, from the first row to the last.
         windows: Names of the fault windows; None where any name goes (a fragment on its own).
         numbers: Session variables that some place needs as a number, from the round before.
         wanted: The same, found in this round.
@@ -108,6 +109,7 @@ class Reading:
     pool: Callable[[Scalar], tuple[str, ...]]
     fragment: Callable[[Scalar], Fragment | None]
     wanted: dict[str, Place] = field(default_factory=dict)
+    tables: dict[str, dict[str, tuple[Scalar, ...]]] = field(default_factory=dict)
     texts: set[str] = field(default_factory=set)
     labels: Mapping[str, Scalar] | None = None
     given: set[str] = field(default_factory=set)

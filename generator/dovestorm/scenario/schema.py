@@ -84,7 +84,7 @@ def _plain() -> _Schema:
         "nothing": {"anyOf": [{"type": "null"}, {"type": "object", "maxProperties": 0}]},
         "factor": {"type": "number", "minimum": 0},
         "weight": {"anyOf": [_ref("factor"), _closed({"normal": _ref("factor"), "during": _map(_ref("factor"))})]},
-        "weights": _map(_ref("weight"), minProperties=1),
+        "following": {"anyOf": [_map(_ref("weight"), minProperties=1), _ref("variable")]},
         "popularity": {"anyOf": [{"const": "uniform"}, _closed({"zipf": {"type": "number", "minimum": 0, "maximum": 10}})]},
         "network": {"type": "string", "pattern": r"^[0-9.]+(/[0-9]+)?$"},
         "networks": {"anyOf": [_ref("network"), _list(_ref("network"), 1)]},
@@ -103,6 +103,7 @@ def _head() -> _Schema:
         "curve": _map(_ref("factor"), minProperties=1),
         "factors": _map(_ref("factor"), minProperties=1),
         "pools": _map({"anyOf": [texts, _closed({"file": _ref("label")})]}),
+        "tables": _map(_closed({"columns": _list(_ref("name"), 1), "rows": _list(_list({"type": ["string", "number", "null"]}, 1), 1)})),
         "windows": _list(_closed({"fault": _ref("name"), "from": _ref("text"), "to": _ref("text")})),
         "label kind": {"enum": list(LABEL_KINDS)},
         "planted": _map(_object(PLANTED), minProperties=1),
@@ -146,6 +147,7 @@ def _values() -> _Schema:
         "address": _closed({"address": _ref("networks")}),
         "user": _closed({"user": _ref("popularity")}),
         "normal": _closed({"normal": value, "during": _map(value)}),
+        "table": _closed({"table": _ref("name"), "column": _ref("name"), "row": value}),
     }
     scalars: list[_Schema] = [{"type": ["string", "number", "null"]}, _list({"type": ["string", "number"]})]
     return {"value": {"anyOf": [*scalars, *operations.values()]}, "variables": _map(value)}

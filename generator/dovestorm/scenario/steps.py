@@ -122,6 +122,7 @@ class Steps:
             node.at,
             alone="alone" in entries and self.reading.flag(entries["alone"], what="alone"),
             categories=self._categories(entries, event),
+            exported=self._value(entries, "exported", TIMESTAMP),
         )
 
     def _known_event(self, node: Node) -> str | None:
@@ -259,12 +260,13 @@ class Steps:
                 self.fault(table.keys[name].at, f"a state cannot be called '{STOP}', that name leaves the walk")
             self.reading.name(table.keys[name], what="a state's name")
             known = self.reading.keys(self.reading.table(item, what="a state"), what=f"state '{name}'", required=("next",), optional=tuple(STATE))
-            following = self.reading.table(known["next"], what="next") if "next" in known else Table({}, {}, item.at)
-            targets[name] = following.keys
+            by = self._next_by(known.get("next"))
+            following = self.reading.table(known["next"], what="next") if "next" in known and by is None else Table({}, {}, item.at)
+            targets[name] = following.keys if by is None else {**table.keys, STOP: Scalar(STOP, bare=True, at=item.at)}
             weights = tuple((target, self.reading.weight(weight, self.frame)) for target, weight in following.entries.items())
-            if "next" in known:
+            if "next" in known and by is None:
                 self.reading.weights([weight for _, weight in weights], following.at, what=f"next of state '{name}'")
-            states[name] = State(self.read(known.get("steps"), what="steps"), weights, self._value(known, "dwell", DURATION))
+            states[name] = State(self.read(known.get("steps"), what="steps"), weights, self._value(known, "dwell", DURATION), by)
         if not states and isinstance(entries["states"], Table):
             self.fault(table.at, "states is empty, give it at least one state")
         start = entries["start"]
@@ -283,6 +285,13 @@ class Steps:
         )
         limit = self._value(entries, "limit", Place("limit", COUNT.kind, COUNT.unit, 1))
         return Walk(start.text, states, limit, self._value(entries, "time", DURATION), node.at)
+
+    def _next_by(self, node: Node | None) -> Variable | None:
+        """The variable that holds the next state's name, None where weights do."""
+        if not isinstance(node, Scalar) or not node.text.startswith("$"):
+            return None
+        value = self.values.read(node, Place("next", "text"))
+        return value if isinstance(value, Variable) else None
 
     # ------------------------------------------------------------ variables
 

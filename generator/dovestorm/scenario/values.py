@@ -15,6 +15,7 @@ from dovestorm.scenario.model import (
     Counter,
     Distribution,
     During,
+    Entry,
     Extreme,
     Literal,
     Pool,
@@ -27,7 +28,7 @@ from dovestorm.scenario.model import (
     Weight,
 )
 from dovestorm.scenario.nodes import Listing, Node, Scalar, Table
-from dovestorm.scenario.place import BUILT_INS, FACTOR, Place
+from dovestorm.scenario.place import BUILT_INS, COUNT, FACTOR, Place
 from dovestorm.scenario.reading import Frame, Reading, Reference, shown
 
 __all__ = ["OPERATIONS", "Values"]
@@ -45,6 +46,7 @@ OPERATIONS = (
     "address",
     "user",
     "normal",
+    "table",
 )
 """The keys by which a value that is a mapping is known."""
 
@@ -243,6 +245,7 @@ class Values:
             "address": self._address,
             "user": self._user,
             "normal": self._during,
+            "table": self._entry,
         }[operation]
         return read(node, place)
 
@@ -394,3 +397,35 @@ class Values:
             if self.reading.window(during.keys[key], self.frame):
                 faults.append((key, value))
         return During(normal, tuple(faults), node.at) if faults else normal
+
+    def _entry(self, node: Table, place: Place) -> Value:
+        entries = self.reading.keys(node, what="a table's entry", required=("table", "column", "row"))
+        if len(entries) < 3:
+            return _NOTHING
+        column = self._column(entries["table"], entries["column"])
+        if place.kind == "list":
+            self.fault(node.at, f"{place.what} must be a list, not a table's entry")
+            return _NOTHING
+        inner = replace(place, user=False)
+        cells = [self._cell(cell, inner) for cell in column]
+        row = self.read(entries["row"], Place("row", COUNT.kind, COUNT.unit, 0, event=place.event))
+        return Entry(tuple(cells), row, node.at) if cells else _NOTHING
+
+    def _cell(self, cell: Scalar, place: Place) -> Literal:
+        if not cell.bare or "$" not in cell.text:
+            value = self._scalar(cell, place, {})
+            if isinstance(value, Literal):
+                return value
+        self.fault(cell.at, f"a table's cell ({shown(cell)}) is taken as it stands, it cannot hold a variable")
+        return _NOTHING
+
+    def _column(self, table: Node, column: Node) -> tuple[Scalar, ...]:
+        tables = self.reading.tables
+        if not isinstance(table, Scalar) or not isinstance(column, Scalar):
+            wrong, what = (column, "column") if isinstance(table, Scalar) else (table, "table")
+            self.fault(wrong.at, f"{what} ({shown(wrong)}) must be a {what}'s name")
+            return ()
+        if not self.reading.known(table, tables, what="table"):
+            return ()
+        columns = tables[table.text]
+        return columns[column.text] if self.reading.known(column, columns, what=f"column of table '{table.text}'") else ()

@@ -50,7 +50,9 @@ def check_walk(
     if start.text not in states:
         fault(start.at, f"unknown state '{start.text}' to start in{hint(start.text, keys)}")
         return
-    ways = {name: {target for target, weight in state.next if _open(weight)} for name, state in states.items()}
+    ways = {
+        name: {target for target, weight in state.next if _open(weight)} if state.by is None else set(targets[name]) for name, state in states.items()
+    }
     reached = _spread({start.text}, ways)
     for name in states:
         if name not in reached:
@@ -58,7 +60,7 @@ def check_walk(
     if limited:
         return
     back: dict[str, set[str]] = {}
-    leaving = {name for name, state in states.items() if ends(state.steps)}
+    leaving = {name for name, state in states.items() if ends(state.steps) or state.by is not None}
     for name, state in states.items():
         for target, weight in state.next:
             if weight.normal > 0:

@@ -17,13 +17,25 @@ if TYPE_CHECKING:
 __all__ = ["learn"]
 
 _DEPTH, _LEAST = 3, 6
+_MOST_ROWS = 20_000
+CROSS = 0.03
+"""The usual chance to go on like another recorded session."""
 _FEWEST = 2
 _DAY_US = 86_400_000_000
 _LATEST_S = 4_000_000_000
 _NAME = re.compile(r"[a-z][a-z0-9-]*", re.ASCII)
 
 
-def learn(records: Iterable[Record], name: str, *, dovecot: str = "2.3.19", keep: Sequence[str] = (), seed: int = 0) -> str:
+def learn(
+    records: Iterable[Record],
+    name: str,
+    *,
+    dovecot: str = "2.3.19",
+    keep: Sequence[str] = (),
+    seed: int = 0,
+    cross: float = CROSS,
+    quantiles: bool = False,
+) -> str:
     """Fit a scenario; gives the text of its file.
 
     Args:
@@ -31,7 +43,9 @@ def learn(records: Iterable[Record], name: str, *, dovecot: str = "2.3.19", keep
         name: What the scenario is to be called: small letters, digits and ``-``.
         dovecot: The edition of the server that was recorded.
         keep: Canonical names of fields whose recorded values may be kept.
-        seed: Of the sample that is taken of a recording of more than 20,000 sessions.
+        seed: Of the sample that is taken of a large recording, and of the order of sessions.
+        cross: The chance of a session to go on like another recorded one, wherever both stand alike; 0 to 1.
+        quantiles: Draw every number by itself, from tables of quantiles, rather than keep together what was recorded together.
 
     Raises:
         InputError: There is no session in it that the edition knows.
@@ -40,18 +54,24 @@ def learn(records: Iterable[Record], name: str, *, dovecot: str = "2.3.19", keep
     """
     from dovestorm import catalog
     from dovestorm.learn.chains import chain, types
-    from dovestorm.learn.visits import visits
-    from dovestorm.learn.writing import dumped, flow
+    from dovestorm.learn.visits import MOST_STEPS, MOST_VISITS, visits
+    from dovestorm.learn.writing import dumped, flow, followed
 
     edition = catalog.load(dovecot)
     known = {field for event in edition.events.values() for field in event.fields}
     for field in keep:
         if field not in known:
             raise UsageError(f"unknown field '{field}'{nearest(field, known)}")
-    found, unknown = visits(records, edition, seed=seed)
+    found, unknown = visits(records, edition, seed=seed, most=MOST_VISITS, steps=MOST_STEPS if quantiles else _MOST_ROWS)
     if not found:
         raise InputError(f"nothing to learn from: no event of Dovecot {dovecot} in the recording")
     _check_name(name)
+    comment = (
+        f"Learnt from {len(found):,} sessions and operations of a recording; {unknown:,} events that Dovecot {dovecot} does not know were left out."
+    )
+    if not quantiles:
+        whole, tables = followed("recorded", chain(found, depth=_DEPTH, least=_LEAST), edition, keep=frozenset(keep), cross=cross, seed=seed)
+        return dumped(_head(name, found, dovecot) | {"flows": [whole]}, comment, tables)
     flows = []
     names: Counter[str] = Counter()
     kinds = types(found)
@@ -62,9 +82,6 @@ def learn(records: Iterable[Record], name: str, *, dovecot: str = "2.3.19", keep
         flows.append(
             flow(f"{base}-{names[base]}" if names[base] > 1 else base, chain(members, depth=_DEPTH, least=_LEAST), edition, keep=frozenset(keep))
         )
-    comment = (
-        f"Learnt from {len(found):,} sessions and operations of a recording; {unknown:,} events that Dovecot {dovecot} does not know were left out."
-    )
     return dumped(_head(name, found, dovecot) | {"flows": flows}, comment)
 
 

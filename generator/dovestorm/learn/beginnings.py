@@ -18,7 +18,6 @@ __all__ = ["Beginning", "beginning"]
 
 Action = tuple[str, str]
 
-_SAME_US = 0
 _NEARLY_ALL = 0.95
 _BETTER = 0.6
 _LOOK_BACK = 40
@@ -29,38 +28,47 @@ class Beginning:
     """How the start of a state's event is told.
 
     Attributes:
-        with_: It began with the last event of this action, to the microsecond.
+        with_: It began with the last event of this action, nearly always to the microsecond.
         after: It began some time after the last event of this action was sent.
-        amounts: Microseconds: after it, or (without one) before its own sending.
+        amounts: Microseconds after that, or (without either) before its own sending; one for each time that the state was met.
     """
 
     with_: Action | None
     after: Action | None
     amounts: tuple[int, ...]
 
+    @property
+    def is_told(self) -> bool:
+        """Whether another event says when it began."""
+        return self.with_ is not None or self.after is not None
+
 
 def beginning(state: State, visits: Sequence[Visit]) -> Beginning:
     """The way that leaves the least to chance."""
     own: list[int] = []
-    same: dict[Action, int] = {}
+    same: dict[Action, list[int]] = {}
     since: dict[Action, list[int]] = {}
     for number, at in state.seen:
         steps = visits[number].steps
         step = steps[at]
         own.append(step.sent - step.start)
         for action, before in _last(steps, at).items():
-            same[action] = same.get(action, 0) + (abs(before.start - step.start) <= _SAME_US)
+            same.setdefault(action, []).append(step.start - before.start)
             since.setdefault(action, []).append(step.start - before.sent)
     count = len(own)
-    for action, hits in same.items():
-        if hits >= _NEARLY_ALL * count:
-            return Beginning(action, None, ())
+    for action, later in same.items():
+        if len(later) == count and later.count(0) >= _NEARLY_ALL * count:
+            return Beginning(action, None, _bounded(later))
     best, least = None, _spread(own) * _BETTER
     for action, amounts in since.items():
         if len(amounts) == count and _spread(amounts) < least:
             best, least = action, _spread(amounts)
     amounts = own if best is None else since[best]
-    return Beginning(None, best, tuple(max(-LONGEST_US, min(amount, LONGEST_US)) for amount in amounts))
+    return Beginning(None, best, _bounded(amounts))
+
+
+def _bounded(amounts: Sequence[int]) -> tuple[int, ...]:
+    return tuple(max(-LONGEST_US, min(amount, LONGEST_US)) for amount in amounts)
 
 
 def _last(steps: Sequence[Step], at: int) -> dict[Action, Step]:

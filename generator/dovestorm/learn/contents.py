@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dovestorm.compare.vocabulary import WORDS
-from dovestorm.learn.quantities import chosen, quantity
-from dovestorm.learn.visits import OF_A_SESSION
+from dovestorm.learn.commands import UNKNOWN
+from dovestorm.learn.visits import OF_A_SESSION, USERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from dovestorm.catalog.model import Event
     from dovestorm.learn.visits import Step
 
-__all__ = ["BOX", "contents", "is_harmless", "session_word"]
+__all__ = ["BOX", "Drawing", "contents", "is_harmless"]
 
 _STAND_INS = {
-    **dict.fromkeys(("user", "original_user", "translated_user", "login_user", "auth_user", "master_user", "rcpt_to"), "$user"),
+    **dict.fromkeys(USERS, "$user"),
     "username": "$username",
     "domain": "$domain",
     **dict.fromkeys(("session", "connection_id", "transaction_id"), "$session"),
@@ -48,17 +48,26 @@ BOX = re.compile(r"SELECT|EXAMINE|STATUS|CREATE|DELETE|RENAME|APPEND|SUBSCRIBE|U
 """Commands that name a mailbox anew."""
 
 
-def session_word(name: str) -> str:
-    """The variable that holds a word of the whole session."""
-    return f"the_{name}"
+class Drawing(Protocol):
+    """How a value that differs from event to event is told."""
+
+    def amount(self, column: str, amounts: Sequence[int]) -> Any:
+        """A number: microseconds, bytes or pieces."""
+
+    def one(self, column: str, values: Sequence[Any]) -> Any:
+        """One of the values."""
+
+    def word(self, column: str, values: Sequence[str]) -> Any:
+        """A word that a session has throughout."""
 
 
-def contents(event: Event, steps: Sequence[Step], *, keep: frozenset[str]) -> dict[str, Any]:
+def contents(event: Event, steps: Sequence[Step], drawing: Drawing, *, keep: frozenset[str]) -> dict[str, Any]:
     """Canonical field name to value, for the fields that all of these steps have.
 
     Args:
         event: What the edition says of the event.
         steps: All of one kind.
+        drawing: How values that differ are told.
         keep: Fields whose recorded values are kept.
     """
     found: dict[str, Any] = {}
@@ -68,34 +77,36 @@ def contents(event: Event, steps: Sequence[Step], *, keep: frozenset[str]) -> di
         recorded = [step.values[name] for step in steps]
         field = event.fields[name]
         if name in keep or field.values is not None:
-            found[name] = _kept([value for value in recorded if field.values is None or value in field.values])
+            found[name] = _kept(name, [value if field.values is None or value in field.values else None for value in recorded], drawing)
         else:
-            found[name] = _value(name, field.type, recorded, steps[0])
+            found[name] = _value(name, field.type, recorded, steps[0], drawing)
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _value(name: str, kind: str, recorded: list[Any], step: Step) -> Any:
+def _value(name: str, kind: str, recorded: list[Any], step: Step, drawing: Drawing) -> Any:
     if kind == "timestamp":
         return "$start"
     if name in OF_A_SESSION and all(isinstance(value, str) for value in recorded):
-        return f"${session_word(name)}"
+        return drawing.word(name, [value if is_harmless(value) else UNKNOWN for value in recorded])
+    if (other := dict(step.kind.words).get(f"other {name}")) is not None:
+        return f"other{other}@example.com"
     if name in _STAND_INS:
         return _STAND_INS[name]
     if name == "cmd_input_name" and "cmd_name" in step.values:
         return step.values["cmd_name"]
     if all(type(value) is int for value in recorded):
-        return chosen(recorded[:1]) if name in WORDS else quantity(recorded)
+        return recorded[0] if name in WORDS else drawing.amount(name, recorded)
     if name in WORDS and is_harmless(recorded[0]) and (name not in _FREE or len(recorded) >= _SEVERAL):
         return recorded[0]
     if name in _PROTOCOL and all(map(is_harmless, recorded)):
-        return chosen(recorded)
+        return drawing.one(name, recorded)
     return _stand_in(name, step, len(set(map(str, recorded))))
 
 
-def _kept(recorded: list[Any]) -> Any:
-    if not recorded:
+def _kept(name: str, recorded: list[Any], drawing: Drawing) -> Any:
+    if all(value is None for value in recorded):
         return None
-    return quantity(recorded) if all(type(value) is int for value in recorded) else chosen(recorded)
+    return drawing.amount(name, recorded) if all(type(value) is int for value in recorded) else drawing.one(name, recorded)
 
 
 def is_harmless(value: Any) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from dovestorm.compare.sessions import Grouping
@@ -19,13 +20,15 @@ if TYPE_CHECKING:
     from dovestorm.compare.records import Record
     from dovestorm.compare.sessions import Place
 
-__all__ = ["LONGEST_US", "OF_A_SESSION", "Kind", "Step", "Visit", "visits"]
+__all__ = ["LONGEST_US", "OF_A_SESSION", "USERS", "Kind", "Step", "Visit", "visits"]
 
 MOST_VISITS = 20_000
 """A larger recording is learnt from that many of its sessions, drawn at random."""
 
-_MOST_STEPS = 2_000
-_MOST_IN_ALL = 400_000
+MOST_STEPS = 400_000
+"""And from no more events than that, of whole sessions."""
+
+_MOST_OF_ONE = 2_000
 _MOST_TEXT = 256
 _MOST_AMOUNT = 1 << 53
 LONGEST_US = 30 * 86_400_000_000
@@ -33,6 +36,9 @@ _PLAIN = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 
 OF_A_SESSION = ("mechanism", "transport", "service", "protocol")
 """Words that a session has throughout, so that they are drawn once for all of its events."""
+
+USERS = ("user", "original_user", "translated_user", "login_user", "auth_user", "master_user", "rcpt_to")
+"""Fields that hold a user's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +74,14 @@ class Step:
         start: When it began, microseconds since the epoch.
         sent: When it was sent: its start and its duration.
         values: Canonical field name to value.
+        exported: When the stats process exported it.
     """
 
     kind: Kind
     start: int
     sent: int
     values: dict[str, object]
+    exported: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +97,19 @@ class Visit:
     steps: tuple[Step, ...]
 
 
-def visits(records: Iterable[Record], edition: Edition, *, seed: int = 0, most: int = MOST_VISITS) -> tuple[list[Visit], int]:
-    """All sessions of a recording, or ``most`` of them drawn at random, in the order in which they began; and how many events were left out.
+def visits(
+    records: Iterable[Record], edition: Edition, *, seed: int = 0, most: int = MOST_VISITS, steps: int = MOST_STEPS
+) -> tuple[list[Visit], int]:
+    """All sessions of a recording in the order in which they began, and how many events were left out because the edition does not know them.
 
-    Events that the edition does not know are left out, and so are fields.
+    Args:
+        records: The recording's events.
+        edition: What the edition does not know is left out: events, and fields of events.
+        seed: Of the sample.
+        most: Of more sessions so many are drawn at random.
+        steps: And of more events, so many sessions that theirs are no more.
     """
-    sample = _Sample(most, seed)
+    sample = _Sample(most, steps, seed)
     grouping = Grouping()
     unknown = 0
     for record in records:
@@ -103,16 +118,30 @@ def visits(records: Iterable[Record], edition: Edition, *, seed: int = 0, most: 
             unknown += 1
         else:
             sample.add(grouping.place(record), step)
-    found = [Visit(place.named, tuple(sorted(steps, key=lambda step: step.sent))) for place, steps in sample.kept.items() if steps]
+    found = [Visit(place.named, _apart(sorted(steps, key=lambda step: step.sent))) for place, steps in sample.kept.items() if steps]
     return sorted(found, key=lambda visit: visit.steps[0].start), unknown
+
+
+def _apart(steps: list[Step]) -> tuple[Step, ...]:
+    """The steps, those of another user than the session's own made another kind: the second user that was met, the third ..."""
+    met = Counter(value for step in steps for name in USERS if isinstance(value := step.values.get(name), str))
+    if len(met) < 2:
+        return tuple(steps)
+    number = {value: place for place, (value, _) in enumerate(met.most_common())}
+    found = []
+    for step in steps:
+        others = tuple((f"other {name}", str(place)) for name in USERS if (place := number.get(str(step.values.get(name)), 0)))
+        found.append(replace(step, kind=replace(step.kind, words=(*step.kind.words, *others))) if others else step)
+    return tuple(found)
 
 
 class _Sample:
     """The sessions whose names have the lowest hashes: a uniform sample, known from a session's first event on, the same in each run."""
 
-    def __init__(self, most: int, seed: int) -> None:
+    def __init__(self, most: int, steps: int, seed: int) -> None:
         self.kept: dict[Place, list[Step]] = {}
         self._most = most
+        self._most_steps = steps
         self._seed = seed
         self._below = 1 << 64
         self._heap: list[tuple[int, int, Place]] = []
@@ -129,10 +158,10 @@ class _Sample:
             self._count += 1
             heapq.heappush(self._heap, (-rank, self._count, place))
             steps = self.kept[place] = []
-        if len(steps) < _MOST_STEPS:
+        if len(steps) < _MOST_OF_ONE:
             steps.append(step)
             self._steps += 1
-        while len(self._heap) > self._most or (self._steps > _MOST_IN_ALL and len(self._heap) > 1):
+        while len(self._heap) > self._most or (self._steps > self._most_steps and len(self._heap) > 1):
             rank, _, gone = heapq.heappop(self._heap)
             self._below = -rank
             self._steps -= len(self.kept.pop(gone))
@@ -157,7 +186,8 @@ def _step(record: Record, edition: Edition) -> Step | None:
     categories = tuple(sorted(name for name in record.categories if _PLAIN.fullmatch(name)))
     service = record.service if _PLAIN.fullmatch(record.service) else ""
     kind = Kind(event.canonical, service, categories, tuple(values), (*words, ("label", label(record).partition(" ")[2])))
-    return Step(kind, record.start_us, record.start_us + lasted, values)
+    sent = record.start_us + lasted
+    return Step(kind, record.start_us, sent, values, min(max(record.end_us, sent), sent + LONGEST_US))
 
 
 def _held(value: object) -> object:

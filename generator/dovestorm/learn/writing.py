@@ -2,36 +2,57 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from dovestorm.hashing import derive
 from dovestorm.learn.beginnings import Beginning, beginning
 from dovestorm.learn.commands import UNKNOWN
-from dovestorm.learn.contents import BOX, contents, is_harmless, session_word
-from dovestorm.learn.quantities import quantity
+from dovestorm.learn.contents import BOX, contents, is_harmless
+from dovestorm.learn.drawing import ROW, Alone, Together, cell, session_word
 from dovestorm.learn.visits import LONGEST_US, OF_A_SESSION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dovestorm.catalog.model import Edition
     from dovestorm.learn.beginnings import Action
     from dovestorm.learn.chains import Chain, State
+    from dovestorm.learn.contents import Drawing
     from dovestorm.learn.visits import Kind, Visit
 
-__all__ = ["dumped", "flow"]
+__all__ = ["dumped", "flow", "followed"]
 
 _STOP = "stop"
+_BARE = re.compile(r"(?!(null|true|false)$)[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 _WELL_KNOWN = 1024
 
 
-def dumped(scenario: dict[str, Any], comment: str) -> str:
-    """The file's text: the comment, then the scenario with its innermost parts on one line each."""
+def dumped(scenario: dict[str, Any], comment: str, tables: Mapping[str, Any] | None = None) -> str:
+    """The file's text: the comment, then the scenario with its innermost parts on one line each, then its tables, a row on a line."""
     text = yaml.dump(scenario, Dumper=_Plain, default_flow_style=None, sort_keys=False, width=150, allow_unicode=True)
-    return "".join(f"# {line}\n" for line in comment.splitlines()) + text
+    lines = [f"# {line}\n" for line in comment.splitlines()]
+    return "".join([*lines, text, *_tables(tables or {})])
+
+
+def _tables(tables: Mapping[str, Any]) -> Iterator[str]:
+    if tables:
+        yield "tables:\n"
+    for name, table in tables.items():
+        yield f"  {name}:\n    columns: [{', '.join(table['columns'])}]\n    rows:\n"
+        for row in table["rows"]:
+            yield f"      - [{', '.join(map(_cell, row))}]\n"
+
+
+def _cell(value: Any) -> str:
+    """A cell; PyYAML's own writer takes far longer."""
+    if value is None:
+        return "null"
+    return str(value) if type(value) is int or (isinstance(value, str) and _BARE.fullmatch(value)) else json.dumps(value)
 
 
 class _Line(dict[str, Any]):
@@ -50,41 +71,127 @@ _Plain.add_representer(_Line, _Plain.one_line)
 
 
 def flow(name: str, chain: Chain, edition: Edition, *, keep: frozenset[str]) -> dict[str, Any]:
-    """One type of session: a walk through its states."""
+    """One type of session: a walk by weights, in which every number is drawn by itself."""
     names = _state_names(chain)
-    beginnings = {history: beginning(state, chain.visits) for history, state in chain.states.items()}
-    numbers = {action: place for place, action in enumerate(_actions(beginnings.values()), 1)}
+    teller = _Teller(chain, edition, keep)
     alike: dict[Kind, list[tuple[int, int]]] = {}
     for state in chain.states.values():
         alike.setdefault(state.history[-1], []).extend(state.seen)
     states: dict[str, Any] = {"begin": {"steps": [], "next": _Line(_next(chain.begin, names))}}
     for history, state in chain.states.items():
-        kind = history[-1]
-        steps = [chain.visits[number].steps[at] for number, at in alike[kind]]
+        told = teller.steps(state, alike[history[-1]], Alone())
+        states[names[history]] = {"steps": told, "next": _Line(_next(state, names))}
+    return _flow(name, len(chain.visits), teller, states, _session_words(chain.visits))
+
+
+def followed(name: str, chain: Chain, edition: Edition, *, keep: frozenset[str], cross: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """All sessions as one flow: each follows a recorded one, and crosses over to another where both stand alike; and the tables that it reads.
+
+    Args:
+        name: The flow's.
+        chain: The walk.
+        edition: The events' catalog.
+        keep: Fields whose recorded values are kept.
+        cross: The chance to go on like another session, at each event at which several stand alike and nothing is under way.
+        seed: Of the order in which recorded sessions are taken up.
+    """
+    names = _state_names(chain)
+    teller = _Teller(chain, edition, keep)
+    rows = {seen: (names[history], row) for history, state in chain.states.items() for row, seen in enumerate(state.seen)}
+    stop = (_STOP, 0)
+    first = [rows[number, 0] for number in range(len(chain.visits))]
+    order = sorted(range(len(first)), key=lambda number: derive(seed, "session", number))
+    tables: dict[str, Any] = {"sessions": {"columns": ["next", ROW], "rows": [list(first[number]) for number in order]}}
+    begin = {"next": cell("sessions", "next", "$session_number"), ROW: cell("sessions", ROW, "$session_number")}
+    states: dict[str, Any] = {"begin": {"steps": [{"set": {key: _Line(value) for key, value in begin.items()}}], "next": "$next"}}
+    for history, state in chain.states.items():
+        table = Together(names[history])
+        told = teller.steps(state, state.seen, table)
+        after = [rows.get((number, at + 1), stop) for number, at in state.seen]
+        if cross and len(set(after)) > 1 and all(teller.is_quiet(number, at) for number, at in state.seen):
+            over: list[Any] = [{"set": {ROW: _Line(uniform=[0, len(after) - 1])}}]
+            told.append({"choose": [{"weight": round(1 - cross, 6), "steps": []}, {"weight": cross, "steps": over}]})
+        following = table.one("next", [where for where, _ in after])
+        onward = {"next": following} if isinstance(following, dict) else {}
+        onward[ROW] = table.one(ROW, [row for _, row in after])
+        told.append(_Line(set=onward))
+        states[names[history]] = {"steps": told, "next": "$next" if isinstance(following, dict) else _Line({following: 1})}
+        if (written := table.written()) is not None:
+            tables[names[history]] = written
+    return _flow(name, 1, teller, states, [{"set": {"exported": "$now"}}]), tables
+
+
+class _Teller:
+    """Tells a state's event as steps of the language."""
+
+    def __init__(self, chain: Chain, edition: Edition, keep: frozenset[str]) -> None:
+        self.visits = chain.visits
+        self.edition = edition
+        self.keep = keep
+        self.beginnings = {history: beginning(state, chain.visits) for history, state in chain.states.items()}
+        self.numbers = {action: place for place, action in enumerate(_actions(self.beginnings.values()), 1)}
+        self._quiet = _quiet(chain, self.beginnings)
+
+    def is_quiet(self, number: int, at: int) -> bool:
+        """Whether nothing is under way after a step of a session."""
+        return (number, at) in self._quiet
+
+    def steps(self, state: State, seen: Sequence[tuple[int, int]], drawing: Drawing) -> list[dict[str, Any]]:
+        """The steps of a state, its event told by what was seen of it."""
+        kind = state.history[-1]
+        steps = [self.visits[number].steps[at] for number, at in seen]
         emit: dict[str, Any] = {"emit": kind.event, "service": kind.service} if kind.service else {"emit": kind.event}
-        event = edition.by_canonical[kind.event]
+        event = self.edition.by_canonical[kind.event]
         if kind.service and set(kind.categories) != set(event.categories_for(kind.service)):
             emit["categories"] = list(kind.categories)
         action = kind.action
-        fields = contents(event, steps, keep=keep)
-        told: list[dict[str, Any]] = [_Line(wait=quantity([min(max(gap, 0), LONGEST_US) for gap in state.gaps]))]
+        fields = contents(event, steps, drawing, keep=self.keep)
+        told: list[dict[str, Any]] = [_Line(wait=drawing.amount("wait", [min(max(gap, 0), LONGEST_US) for gap in state.gaps]))]
         values: dict[str, Any] = {}
-        if "mailbox" in fields and BOX.search(dict(kind.words).get("label", "")):
+        if isinstance(drawing, Together):
+            lag = drawing.amount("lag", [step.exported - step.sent for step in steps])
+            values["exported"] = _Line(greatest=["$exported", {"sum": ["$now", lag]}])
+            emit["exported"] = "$exported"
+            if "mailbox" in fields and fields["mailbox"] == "$box":
+                fields["mailbox"] = drawing.one("mailbox", [_folder(self.visits[number], at) for number, at in seen])
+        elif "mailbox" in fields and BOX.search(dict(kind.words).get("label", "")):
             values["box"] = _box([step.values["mailbox"] for step in steps])
-        start = _start(beginnings[history], numbers)
-        if action in numbers:
-            values |= {f"began_{numbers[action]}": start, f"sent_{numbers[action]}": "$now"}
-            start = f"$began_{numbers[action]}"
+        start = _start(self.beginnings[state.history], self.numbers, drawing)
+        if action in self.numbers:
+            values |= {f"began_{self.numbers[action]}": start, f"sent_{self.numbers[action]}": "$now"}
+            start = f"$began_{self.numbers[action]}"
         if values:
             told.append(_Line(set=values))
         told.append(emit | {"start": _Line(start) if isinstance(start, dict) else start} | ({"fields": _Line(fields)} if fields else {}))
-        states[names[history]] = {"steps": told, "next": _Line(_next(state, names))}
-    unset = {f"{word}_{number}": "$now" for number in numbers.values() for word in ("began", "sent")}
-    return {
-        "flow": name,
-        "weight": len(chain.visits),
-        "steps": [{"set": {"box": "INBOX", **_port(chain.visits), **unset}}, *_session_words(chain.visits), _walk(states)],
-    }
+        return told
+
+
+def _flow(name: str, weight: int, teller: _Teller, states: dict[str, Any], first: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    unset = {f"{word}_{number}": "$now" for number in teller.numbers.values() for word in ("began", "sent")}
+    variables = {"box": "INBOX", **_port(teller.visits), **unset}
+    return {"flow": name, "weight": weight, "steps": [{"set": variables}, *first, _walk(states)]}
+
+
+def _quiet(chain: Chain, beginnings: dict[Any, Beginning]) -> set[tuple[int, int]]:
+    """The steps after which nothing is under way: what is sent later begins later, or says when it began by an event that is past."""
+    alone = {seen for history, state in chain.states.items() if not beginnings[history].is_told for seen in state.seen}
+    found = set()
+    for number, visit in enumerate(chain.visits):
+        earliest = None
+        for at in range(len(visit.steps) - 1, -1, -1):
+            step = visit.steps[at]
+            if earliest is None or step.sent <= earliest:
+                found.add((number, at))
+            if (number, at) in alone:
+                earliest = step.start if earliest is None else min(earliest, step.start)
+    return found
+
+
+def _folder(visit: Visit, at: int) -> str:
+    """A mailbox by its place among the session's mailboxes."""
+    name = visit.steps[at].values["mailbox"]
+    others = dict.fromkeys(str(other) for step in visit.steps if (other := step.values.get("mailbox")) is not None and other != "INBOX")
+    return "INBOX" if name == "INBOX" else f"Folder{list(others).index(str(name)) + 1}"
 
 
 def _walk(states: dict[str, Any]) -> dict[str, Any]:
@@ -101,12 +208,14 @@ def _actions(beginnings: Any) -> list[Action]:
     return list(found)
 
 
-def _start(how: Beginning, numbers: dict[Action, int]) -> Any:
+def _start(how: Beginning, numbers: dict[Action, int], drawing: Drawing) -> Any:
     if how.with_ is not None:
-        return f"$began_{numbers[how.with_]}"
+        later = drawing.amount("began", how.amounts) if isinstance(drawing, Together) else 0
+        began = f"$began_{numbers[how.with_]}"
+        return {"least": ["$now", {"sum": [began, later]}]} if later else began
     if how.after is not None:
-        return {"least": ["$now", {"sum": [f"$sent_{numbers[how.after]}", quantity(how.amounts)]}]}
-    return {"sum": ["$now", quantity([-amount for amount in how.amounts])]}
+        return {"least": ["$now", {"sum": [f"$sent_{numbers[how.after]}", drawing.amount("began", how.amounts)]}]}
+    return {"sum": ["$now", drawing.amount("began", [-amount for amount in how.amounts])]}
 
 
 def _next(state: State, names: dict[Any, str]) -> dict[str, int]:

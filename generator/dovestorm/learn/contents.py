@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from dovestorm.catalog.model import Event
     from dovestorm.learn.visits import Step
 
-__all__ = ["BOX", "Drawing", "contents", "is_harmless"]
+__all__ = ["BOX", "STAND_INS", "Drawing", "contents", "is_harmless"]
 
-_STAND_INS = {
+STAND_INS = {
     **dict.fromkeys(USERS, "$user"),
     "username": "$username",
     "domain": "$domain",
@@ -57,6 +57,9 @@ class Drawing(Protocol):
     def one(self, column: str, values: Sequence[Any]) -> Any:
         """One of the values."""
 
+    def numbered(self, column: str, shape: str, values: Sequence[Any]) -> Any:
+        """A text of the shape, its hole ``${n}`` a number that stands for the value."""
+
     def word(self, column: str, values: Sequence[str]) -> Any:
         """A word that a session has throughout."""
 
@@ -90,8 +93,8 @@ def _value(name: str, kind: str, recorded: list[Any], step: Step, drawing: Drawi
         return drawing.word(name, [value if is_harmless(value) else UNKNOWN for value in recorded])
     if (other := dict(step.kind.words).get(f"other {name}")) is not None:
         return f"other{other}@example.com"
-    if name in _STAND_INS:
-        return _STAND_INS[name]
+    if name in STAND_INS:
+        return STAND_INS[name]
     if name == "cmd_input_name" and "cmd_name" in step.values:
         return step.values["cmd_name"]
     if all(type(value) is int for value in recorded):
@@ -100,7 +103,7 @@ def _value(name: str, kind: str, recorded: list[Any], step: Step, drawing: Drawi
         return recorded[0]
     if name in _PROTOCOL and all(map(is_harmless, recorded)):
         return drawing.one(name, recorded)
-    return _stand_in(name, step, len(set(map(str, recorded))))
+    return _stand_in(name, step, recorded, drawing)
 
 
 def _kept(name: str, recorded: list[Any], drawing: Drawing) -> Any:
@@ -116,9 +119,10 @@ def is_harmless(value: Any) -> bool:
     return isinstance(value, str) and _HARMLESS.fullmatch(value) is not None and not _ADDRESS.search(value)
 
 
-def _stand_in(name: str, step: Step, different: int) -> Any:
+def _stand_in(name: str, step: Step, recorded: Sequence[Any], drawing: Drawing) -> Any:
     """A text of our own, of about as many as there were."""
     if name == "tagged_reply":
         return f"{step.values.get('tagged_reply_state', 'OK')} Done."
-    shape = "sender${n}@example.com" if name in _SENDERS else "<${n}@example.com>" if name == "message_id" else f"{name.replace('_', '-')}-${{n}}"
-    return shape.replace("${n}", "1") if different == 1 else {"text": shape, "n": {"uniform": [1, different]}}
+    if name == "message_id":
+        return drawing.numbered(name, "<${session_number}.${n}@example.com>", recorded)
+    return drawing.numbered(name, "sender${n}@example.com" if name in _SENDERS else f"{name.replace('_', '-')}-${{n}}", recorded)

@@ -26,6 +26,11 @@ class Alone:
         """One of the values."""
         return chosen([escaped(value) for value in values])
 
+    def numbered(self, column: str, shape: str, values: Sequence[Any]) -> Any:  # noqa: ARG002 - as its twin
+        """A text of the shape, its hole ``${n}`` one of as many numbers as there were values."""
+        different = len(set(map(str, values)))
+        return {"text": shape, "n": {"uniform": [1, different]}} if different > 1 else shape.replace("${n}", "1")
+
     def word(self, column: str, values: Sequence[str]) -> Any:  # noqa: ARG002 - as its twin
         """A word that a session has throughout: a variable, set at its beginning."""
         return f"${session_word(column)}"
@@ -34,13 +39,18 @@ class Alone:
 class Together:
     """All that differs stands in a table, a row for each event, so that what was recorded together stays together.
 
+    Args:
+        table: The table's name.
+        numbers: For each field the numbers of its texts, the same for all tables.
+
     Attributes:
         table: The table's name.
         columns: Name to the values, one for each row.
     """
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, numbers: dict[str, dict[str, int]]) -> None:
         self.table = table
+        self._numbers = numbers
         self.columns: dict[str, list[Any]] = {}
 
     def amount(self, column: str, amounts: Sequence[int]) -> Any:
@@ -55,6 +65,12 @@ class Together:
             return escaped(values[0])
         self.columns[column] = [escaped(value) for value in values]
         return cell(self.table, column)
+
+    def numbered(self, column: str, shape: str, values: Sequence[Any]) -> Any:
+        """A text of the shape, its hole ``${n}`` the value's number: the same wherever the recording had the same."""
+        known = self._numbers.setdefault(column, {})
+        number = self.one(column, [known.setdefault(str(value), len(known) + 1) for value in values])
+        return shape.replace("${n}", str(number)) if isinstance(number, int) else {"text": shape, "n": number}
 
     def word(self, column: str, values: Sequence[str]) -> Any:
         """A word that a session has throughout: it stands in each row."""

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from dovestorm.compare.vocabulary import WORDS
 from dovestorm.hashing import derive
 from dovestorm.learn.beginnings import Beginning, beginning
 from dovestorm.learn.commands import UNKNOWN
-from dovestorm.learn.contents import BOX, contents, is_harmless
+from dovestorm.learn.contents import BOX, STAND_INS, contents, is_harmless
 from dovestorm.learn.drawing import ROW, Alone, Together, cell, session_word
 from dovestorm.learn.visits import LONGEST_US, OF_A_SESSION
 
@@ -30,6 +31,8 @@ __all__ = ["dumped", "flow", "followed"]
 _STOP = "stop"
 _BARE = re.compile(r"(?!(null|true|false)$)[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 _WELL_KNOWN = 1024
+_OF_ALL = frozenset({*STAND_INS, *OF_A_SESSION, *WORDS, "reason_code"})
+"""What a start and its finish share without saying which of several they are."""
 
 
 def dumped(scenario: dict[str, Any], comment: str, tables: Mapping[str, Any] | None = None) -> str:
@@ -99,13 +102,14 @@ def followed(name: str, chain: Chain, edition: Edition, *, keep: frozenset[str],
     teller = _Teller(chain, edition, keep)
     rows = {seen: (names[history], row) for history, state in chain.states.items() for row, seen in enumerate(state.seen)}
     stop = (_STOP, 0)
+    numbers: dict[str, dict[str, int]] = {}
     first = [rows[number, 0] for number in range(len(chain.visits))]
     order = sorted(range(len(first)), key=lambda number: derive(seed, "session", number))
     tables: dict[str, Any] = {"sessions": {"columns": ["next", ROW], "rows": [list(first[number]) for number in order]}}
     begin = {"next": cell("sessions", "next", "$session_number"), ROW: cell("sessions", ROW, "$session_number")}
     states: dict[str, Any] = {"begin": {"steps": [{"set": {key: _Line(value) for key, value in begin.items()}}], "next": "$next"}}
     for history, state in chain.states.items():
-        table = Together(names[history])
+        table = Together(names[history], numbers)
         told = teller.steps(state, state.seen, table)
         after = [rows.get((number, at + 1), stop) for number, at in state.seen]
         if cross and len(set(after)) > 1 and all(teller.is_quiet(number, at) for number, at in state.seen):
@@ -173,7 +177,10 @@ def _flow(name: str, weight: int, teller: _Teller, states: dict[str, Any], first
 
 
 def _quiet(chain: Chain, beginnings: dict[Any, Beginning]) -> set[tuple[int, int]]:
-    """The steps after which nothing is under way: what is sent later begins later, or says when it began by an event that is past."""
+    """The steps after which nothing is under way: what is sent later begins later, or says when it began by an event that is past.
+
+    What a start and its finish have in common is under way until the finish, if another session would have another one.
+    """
     alone = {seen for history, state in chain.states.items() if not beginnings[history].is_told for seen in state.seen}
     found = set()
     for number, visit in enumerate(chain.visits):
@@ -184,7 +191,21 @@ def _quiet(chain: Chain, beginnings: dict[Any, Beginning]) -> set[tuple[int, int
                 found.add((number, at))
             if (number, at) in alone:
                 earliest = step.start if earliest is None else min(earliest, step.start)
+        found -= {(number, at) for begin, end in _pairs(visit) for at in range(begin, end)}
     return found
+
+
+def _pairs(visit: Visit) -> Iterator[tuple[int, int]]:
+    """Places of a start and its finish that share a number or a text."""
+    started: dict[tuple[str, int], int] = {}
+    for at, step in enumerate(visit.steps):
+        stem, _, what = step.kind.event.rpartition("_")
+        if what == "started":
+            started[stem, step.start] = at
+        elif what == "finished" and (begin := started.pop((stem, step.start), None)) is not None:
+            first = visit.steps[begin].values
+            if any(first.get(name) == value for name, value in step.values.items() if name not in _OF_ALL):
+                yield begin, at
 
 
 def _folder(visit: Visit, at: int) -> str:

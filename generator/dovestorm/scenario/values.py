@@ -53,6 +53,7 @@ OPERATIONS = (
 _VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_-]*)")
 _HOLE = re.compile(r"(\$\$\{)|\$\{([^}]{0,80})\}")
 _NOTHING = Literal(None)
+_SHORT = 16
 
 
 class Values:
@@ -412,6 +413,11 @@ class Values:
         return Entry(tuple(cells), row, node.at) if cells else _NOTHING
 
     def _cell(self, cell: Scalar, place: Place) -> Literal:
+        # A table has many cells, and most of them are plain numbers.
+        if cell.bare and cell.text.isdecimal() and len(cell.text) < _SHORT and place.kind in {"number", "any"} and place.unit != "factor":
+            number = int(cell.text)
+            if place.least is None or number >= place.least:
+                return Literal(number, cell.at)
         if not cell.bare or "$" not in cell.text:
             value = self._scalar(cell, place, {})
             if isinstance(value, Literal):

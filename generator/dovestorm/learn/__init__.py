@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["learn"]
 
-_DEPTH, _LEAST = 3, 6
+_DEPTH, _LEAST = 1, 1
 _MOST_ROWS = 20_000
 CROSS = 0.03
 """The usual chance to go on like another recorded session."""

@@ -41,6 +41,7 @@ class Together:
 
     Args:
         table: The table's name.
+        order: Which of the values goes into the first row, into the second ...
         numbers: For each field the numbers of its texts, the same for all tables.
 
     Attributes:
@@ -48,8 +49,9 @@ class Together:
         columns: Name to the values, one for each row.
     """
 
-    def __init__(self, table: str, numbers: dict[str, dict[str, int]]) -> None:
+    def __init__(self, table: str, order: Sequence[int], numbers: dict[str, dict[str, int]]) -> None:
         self.table = table
+        self._order = order
         self._numbers = numbers
         self.columns: dict[str, list[Any]] = {}
 
@@ -63,7 +65,7 @@ class Together:
             return chosen(values)
         if all(value == values[0] for value in values):
             return escaped(values[0])
-        self.columns[column] = [escaped(value) for value in values]
+        self.columns[column] = [escaped(values[at]) for at in self._order]
         return cell(self.table, column)
 
     def numbered(self, column: str, shape: str, values: Sequence[Any]) -> Any:

@@ -31,6 +31,7 @@ __all__ = ["dumped", "flow", "followed"]
 _STOP = "stop"
 _BARE = re.compile(r"(?!(null|true|false)$)[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 _WELL_KNOWN = 1024
+_NEAR = 100
 _OF_ALL = frozenset({*STAND_INS, *OF_A_SESSION, *WORDS, "reason_code"})
 """What a start and its finish share without saying which of several they are."""
 
@@ -100,7 +101,9 @@ def followed(name: str, chain: Chain, edition: Edition, *, keep: frozenset[str],
     """
     names = _state_names(chain)
     teller = _Teller(chain, edition, keep)
-    rows = {seen: (names[history], row) for history, state in chain.states.items() for row, seen in enumerate(state.seen)}
+    # A session may cross over to a row of a moment when nothing was under way, so these come first.
+    orders = {history: sorted(range(len(state.seen)), key=lambda at: not teller.is_quiet(*state.seen[at])) for history, state in chain.states.items()}
+    rows = {state.seen[at]: (names[history], row) for history, state in chain.states.items() for row, at in enumerate(orders[history])}
     stop = (_STOP, 0)
     numbers: dict[str, dict[str, int]] = {}
     first = [rows[number, 0] for number in range(len(chain.visits))]
@@ -109,12 +112,12 @@ def followed(name: str, chain: Chain, edition: Edition, *, keep: frozenset[str],
     begin = {"next": cell("sessions", "next", "$session_number"), ROW: cell("sessions", ROW, "$session_number")}
     states: dict[str, Any] = {"begin": {"steps": [{"set": {key: _Line(value) for key, value in begin.items()}}], "next": "$next"}}
     for history, state in chain.states.items():
-        table = Together(names[history], numbers)
+        table = Together(names[history], orders[history], numbers)
         told = teller.steps(state, state.seen, table)
         after = [rows.get((number, at + 1), stop) for number, at in state.seen]
-        if cross and len(set(after)) > 1 and all(teller.is_quiet(number, at) for number, at in state.seen):
-            over: list[Any] = [{"set": {ROW: _Line(uniform=[0, len(after) - 1])}}]
-            told.append({"choose": [{"weight": round(1 - cross, 6), "steps": []}, {"weight": cross, "steps": over}]})
+        quiet = [teller.is_quiet(number, at) for number, at in state.seen]
+        if cross and quiet.count(True) > 1:
+            told += _crossing(cross, quiet, table)
         following = table.one("next", [where for where, _ in after])
         onward = {"next": following} if isinstance(following, dict) else {}
         onward[ROW] = table.one(ROW, [row for _, row in after])
@@ -122,7 +125,18 @@ def followed(name: str, chain: Chain, edition: Edition, *, keep: frozenset[str],
         states[names[history]] = {"steps": told, "next": "$next" if isinstance(following, dict) else _Line({following: 1})}
         if (written := table.written()) is not None:
             tables[names[history]] = written
-    return _flow(name, 1, teller, states, [{"set": {"exported": "$now"}}]), tables
+    return _flow(name, 1, teller, states, [{"set": {"exported": "$now", "crossed": "$now"}}]), tables
+
+
+def _crossing(cross: float, quiet: Sequence[bool], table: Together) -> list[dict[str, Any]]:
+    """Steps that make the session go on like another one of the first rows, if nothing is under way in its own."""
+    over: dict[str, Any] = _Line(set={ROW: {"uniform": [0, quiet.count(True) - 1]}, "crossed": "$now"})
+    steps: list[dict[str, Any]] = (
+        [over] if cross == 1 else [{"choose": [{"weight": round(1 - cross, 6), "steps": []}, {"weight": cross, "steps": [over]}]}]
+    )
+    if all(quiet):
+        return steps
+    return [_Line(set={"quiet": table.amount("quiet", list(map(int, quiet)))}), {"switch": "$quiet", "when": {1: steps}}]
 
 
 class _Teller:
@@ -139,6 +153,12 @@ class _Teller:
     def is_quiet(self, number: int, at: int) -> bool:
         """Whether nothing is under way after a step of a session."""
         return (number, at) in self._quiet
+
+    def _spans(self, seen: tuple[int, int]) -> bool:
+        """Whether an event began before a moment at which a session may cross over."""
+        number, at = seen
+        steps = self.visits[number].steps
+        return any((number, before) in self._quiet and steps[before].sent > steps[at].start for before in range(at - 1, max(at - _NEAR, -1), -1))
 
     def steps(self, state: State, seen: Sequence[tuple[int, int]], drawing: Drawing) -> list[dict[str, Any]]:
         """The steps of a state, its event told by what was seen of it."""
@@ -161,6 +181,8 @@ class _Teller:
         elif "mailbox" in fields and BOX.search(dict(kind.words).get("label", "")):
             values["box"] = _box([step.values["mailbox"] for step in steps])
         start = _start(self.beginnings[state.history], self.numbers, drawing)
+        if isinstance(drawing, Together) and self.beginnings[state.history].after is not None and not any(map(self._spans, seen)):
+            start = _Line(greatest=["$crossed", start])
         if action in self.numbers:
             values |= {f"began_{self.numbers[action]}": start, f"sent_{self.numbers[action]}": "$now"}
             start = f"$began_{self.numbers[action]}"
@@ -204,7 +226,8 @@ def _pairs(visit: Visit) -> Iterator[tuple[int, int]]:
             started[stem, step.start] = at
         elif what == "finished" and (begin := started.pop((stem, step.start), None)) is not None:
             first = visit.steps[begin].values
-            if any(first.get(name) == value for name, value in step.values.items() if name not in _OF_ALL):
+            others = any(name.startswith("other ") for name, _ in step.kind.words)
+            if others or any(first.get(name) == value for name, value in step.values.items() if name not in _OF_ALL):
                 yield begin, at
 
 

@@ -27,6 +27,17 @@ def rendered(source: Stream, *, workers: int = 1) -> bytes:
     return b"".join(bytes(block.data) for block in source.blocks("json", workers=workers))
 
 
+def by_the_reference(name: str, *, events: int) -> bytes:
+    """The stream as a process without the compiled kernel makes it."""
+    code = (
+        "import sys; from dovestorm.stream import *;"
+        f"s = open_stream({name!r}, seed=11, limits=Limits(events={events}));"
+        "[sys.stdout.buffer.write(b.data) for b in s.blocks('json')]"
+    )
+    environment = {**os.environ, "DOVESTORM_KERNEL": "reference"}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment).stdout
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("window", [200_000, 7_000_001, 3_600_000_000])
 def test_the_window_does_not_matter(name, window):
@@ -122,14 +133,7 @@ def test_a_shorter_run_is_the_beginning_of_a_longer_one():
 
 
 def test_the_reference_kernel_makes_the_same_stream():
-    code = (
-        "import sys; from dovestorm.stream import *;"
-        "s = open_stream('password-spray', seed=11, limits=Limits(events=3000));"
-        "[sys.stdout.buffer.write(b.data) for b in s.blocks('json')]"
-    )
-    environment = {**os.environ, "DOVESTORM_KERNEL": "reference"}
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment).stdout
-    assert other == rendered(stream("password-spray"))
+    assert by_the_reference("password-spray", events=3000) == rendered(stream("password-spray"))
 
 
 def test_records_too_many_for_the_shared_memory_take_the_long_way(monkeypatch):
@@ -150,3 +154,36 @@ def test_a_worker_that_is_killed_is_an_error():
     with pytest.raises(DovestormError, match="worker process is gone"):
         for _ in blocks:
             pass
+
+
+RECORDED = """
+scenario: recorded
+start: 2026-03-02T09:00:00Z
+duration: 1h
+arrivals: {poisson: 200/s}
+tables:
+  visits:
+    columns: [wait, lag]
+    rows:
+      - [3ms, 900ms]
+      - [7s, 0us]
+      - [40ms, 12s]
+flows:
+  - flow: only
+    steps:
+      - wait: {table: visits, column: wait, row: $session_number}
+      - emit: imap_command_finished
+        exported: {sum: [$now, {table: visits, column: lag, row: $session_number}]}
+        fields: {user: $user}
+      - emit: imap_command_finished
+        fields: {cmd_name: NOOP}
+"""
+
+
+def test_events_that_say_when_they_are_exported_are_the_same_too(tmp_path):
+    path = tmp_path / "recorded.yaml"
+    path.write_text(RECORDED, encoding="utf-8")
+    expected = rendered(stream(str(path), events=20_000))
+    assert rendered(stream(str(path), events=20_000), workers=3) == expected
+    assert {rendered(stream(str(path), events=20_000, window=window)) for window in (250_000, 60_000_000)} == {expected}
+    assert by_the_reference(str(path), events=20_000) == expected

@@ -415,3 +415,57 @@ def test_products_of_large_numbers_do_not_leave_64_bits():
 """)
     assert {event[3]["running_usecs"] for event in events} == {5_000_000}
     assert all(event[3]["last_run_time"] == event[1] + 2_500_000 for event in events)
+
+
+def test_a_table_gives_what_stands_in_a_row_and_begins_again():
+    head = HEAD.replace(
+        "flows:", "tables:\n  visits:\n    columns: [took, name, size]\n    rows:\n      - [1ms, FETCH, 7]\n      - [2s, NOOP, null]\nflows:"
+    )
+    steps = """
+- emit: imap_command_finished
+  takes: {table: visits, column: took, row: $session_number}
+  fields: {cmd_name: {table: visits, column: name, row: $session_number}, bytes_in: {table: visits, column: size, row: $session_number}}
+"""
+    found = {
+        session: (end - start, fields.get("name"), fields.get("bytes_in")) for _, start, end, fields, session in run(steps, sessions=6, head=head)
+    }
+    assert {session: (name, size) for session, (_, name, size) in found.items()} == {
+        number: ("FETCH", 7) if number % 2 == 0 else ("NOOP", None) for number in range(6)
+    }
+    assert all((lasted < 1_000_000) == (name == "FETCH") for lasted, name, _ in found.values())
+
+
+def test_a_walk_may_go_by_a_variable_and_any_other_name_leaves_it():
+    steps = """
+- set: {next: {choose: {a: 1, b: 1, elsewhere: 1}}}
+- walk: here
+  start: begin
+  states:
+    begin: {steps: [], next: $next}
+    a: {steps: [{emit: sql_connection_finished}, {set: {next: b}}, {wait: 1s}], next: $next}
+    b: {steps: [{emit: sql_transaction_finished}], next: {stop: 1}}
+- wait: 1s
+- emit: dns_request_started
+"""
+    kinds = Counter(tuple(event[0] for event in group) for group in by_session(run(steps)).values())
+    assert set(kinds) == {
+        ("sql_connection_finished", "sql_transaction_finished", "dns_request_started"),
+        ("sql_transaction_finished", "dns_request_started"),
+        ("dns_request_started",),
+    }
+
+
+def test_an_event_is_exported_when_it_says_and_never_before_it_was_sent():
+    steps = """
+- wait: {uniform: [1ms, 30s]}
+- set: {then: $now, late: {uniform: [0, 90s]}}
+- emit: dns_request_started
+  exported: {sum: [$then, $late]}
+- emit: dns_request_finished
+  exported: {sum: [$then, -5s]}
+"""
+    events = run(steps)
+    assert [end for _, _, end, _, _ in events] == sorted(end for _, _, end, _, _ in events)
+    later = [end - start for event, start, end, _, _ in events if event == "dns_request_started"]
+    assert max(later) > 80_000_000
+    assert {end - start for event, start, end, _, _ in events if event == "dns_request_finished"} == {0}

@@ -30,11 +30,31 @@ __all__ = ["command"]
 @click.option(
     "--seed", type=click.IntRange(-(2**31), 2**31 - 1), default=0, show_default=True, help="Of the sample that a large recording is learnt from."
 )
-def command(*, recording: str, output: str, name: str | None, dovecot: str, keep: tuple[str, ...], layout: str, seed: int) -> None:
+@click.option(
+    "--cross",
+    type=click.FloatRange(0, 1),
+    default=0.05,
+    show_default=True,
+    help="How likely a session goes on like another recorded one, at each event at which both stand alike.",
+)
+@click.option("--quantiles", is_flag=True, help="Draw every number by itself, from tables of quantiles: a smaller file, further from the recording.")
+def command(
+    *,
+    recording: str,
+    output: str,
+    name: str | None,
+    dovecot: str,
+    keep: tuple[str, ...],
+    layout: str,
+    seed: int,
+    cross: float,
+    quantiles: bool,
+) -> None:
     """Fit a scenario to RECORDING: what its sessions do, in what order, how long it takes, how often they come.
 
     RECORDING is a file (or - for standard input) of JSON lines, tab-text or msgpack, plain or compressed with gzip or zstd, as a server's
     exporter wrote it.
+    Each session that is generated from it follows a recorded one, and crosses over to another where both stand alike.
     No user, address, mailbox, argument or other text of a client gets into the scenario unless --keep names its field. The scenario is an
     ordinary one: read it, edit it, check it, generate from it.
 
@@ -44,7 +64,7 @@ def command(*, recording: str, output: str, name: str | None, dovecot: str, keep
     from dovestorm.learn import learn
 
     source = Source(recording, format=layout)
-    text = learn(source, name or _name(output), dovecot=dovecot, keep=keep, seed=seed)
+    text = learn(source, name or _name(output), dovecot=dovecot, keep=keep, seed=seed, cross=cross, quantiles=quantiles)
     if source.unreadable:
         click.echo(f"{recording}: {source.unreadable:,} lines were no events and left out, the first: {source.examples[0]}", err=True)
     if output == "-":

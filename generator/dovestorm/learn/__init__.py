@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from dovestorm.compare.records import Record
     from dovestorm.learn.visits import Visit
 
-__all__ = ["learn"]
+__all__ = ["CROSS", "learn"]
 
 _DEPTH, _LEAST = 1, 1
 _MOST_ROWS = 20_000
-CROSS = 0.03
+CROSS = 0.05
 """The usual chance to go on like another recorded session."""
 _FEWEST = 2
 _DAY_US = 86_400_000_000

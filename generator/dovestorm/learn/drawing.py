@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from dovestorm.learn.quantities import chosen, quantity
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["ROW", "Alone", "Together", "cell", "session_word"]
+
+_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_-]*", re.ASCII)
 
 ROW = "row"
 """The variable that holds the session's place in the present state's table."""
@@ -99,5 +102,4 @@ def escaped(value: Any) -> Any:
     """A text as the language takes it for itself, whatever is in it."""
     if not isinstance(value, str):
         return value
-    text = value.replace("${", "$${")
-    return f"${text}" if text.startswith("$") and not text.startswith("$$") else text
+    return f"${value}" if _VARIABLE.fullmatch(value) else value.replace("${", "$${")

@@ -14,7 +14,7 @@ from dovestorm.hashing import derive
 from dovestorm.learn.commands import COMMANDS, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from dovestorm.catalog.model import Edition
     from dovestorm.compare.records import Record
@@ -32,6 +32,9 @@ _MOST_OF_ONE = 2_000
 _MOST_TEXT = 256
 _MOST_AMOUNT = 1 << 53
 LONGEST_US = 30 * 86_400_000_000
+_LOGIN = "auth_client_request_finished"
+_ENDS = frozenset({"mail_user_session_finished"})
+_FAREWELLS = frozenset({"LOGOUT", "QUIT"})
 _PLAIN = re.compile(r"[a-z][a-z0-9-]{0,39}", re.ASCII)
 
 OF_A_SESSION = ("mechanism", "transport", "service", "protocol")
@@ -118,21 +121,35 @@ def visits(
             unknown += 1
         else:
             sample.add(grouping.place(record), step)
-    found = [Visit(place.named, _apart(sorted(steps, key=lambda step: step.sent))) for place, steps in sample.kept.items() if steps]
+    found = [Visit(place.named, _phased(_apart(sorted(steps, key=lambda step: step.sent)))) for place, steps in sample.kept.items() if steps]
     return sorted(found, key=lambda visit: visit.steps[0].start), unknown
 
 
-def _apart(steps: list[Step]) -> tuple[Step, ...]:
+def _phased(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps, those before the login, those behind it and those after the end made kinds of their own: nobody works before or after."""
+    found = []
+    phase = ""
+    for step in steps:
+        found.append(replace(step, kind=replace(step.kind, words=(*step.kind.words, ("phase", phase)))) if phase else step)
+        what = dict(step.kind.words)
+        if step.kind.event in _ENDS or what.get("label") in _FAREWELLS:
+            phase = "over"
+        elif step.kind.event == _LOGIN and not phase:
+            phase = "known"
+    return tuple(found)
+
+
+def _apart(steps: list[Step]) -> Sequence[Step]:
     """The steps, those of another user than the session's own made another kind: the second user that was met, the third ..."""
     met = Counter(value for step in steps for name in USERS if isinstance(value := step.values.get(name), str))
     if len(met) < 2:
-        return tuple(steps)
+        return steps
     number = {value: place for place, (value, _) in enumerate(met.most_common())}
     found = []
     for step in steps:
         others = tuple((f"other {name}", str(place)) for name in USERS if (place := number.get(str(step.values.get(name)), 0)))
         found.append(replace(step, kind=replace(step.kind, words=(*step.kind.words, *others))) if others else step)
-    return tuple(found)
+    return found
 
 
 class _Sample:
@@ -172,8 +189,8 @@ def _step(record: Record, edition: Edition) -> Step | None:
     if event is None:
         return None
     record = _of_known_command(record)
-    canonical = {field.name: field.canonical for field in event.fields.values()}
-    values = {canonical[name]: _held(value) for name, value in record.fields.items() if name in canonical and not _is_absurd(value)}
+    known = {field.name: field for field in event.fields.values()}
+    values = {field.canonical: _held(value) for name, value in record.fields.items() if (field := known.get(name)) and _fits(field.type, value)}
     lasted = values.pop("duration", None)
     if type(lasted) is not int or lasted < 0:
         lasted = max(record.end_us - record.start_us, 0)
@@ -195,9 +212,13 @@ def _held(value: object) -> object:
     return value[:_MOST_TEXT] if isinstance(value, str) else value
 
 
-def _is_absurd(value: object) -> bool:
-    """No amount that a server counts."""
-    return isinstance(value, int) and abs(value) > _MOST_AMOUNT
+def _fits(kind: str, value: object) -> bool:
+    """Whether it is a value of a field of that type, and no amount that no server counts."""
+    if kind == "list":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if type(value) is int:
+        return abs(value) <= _MOST_AMOUNT
+    return isinstance(value, str) and kind != "integer"
 
 
 def _of_known_command(record: Record) -> Record:

@@ -222,9 +222,9 @@ def _pairs(visit: Visit) -> Iterator[tuple[int, int]]:
     started: dict[tuple[str, int], int] = {}
     for at, step in enumerate(visit.steps):
         stem, _, what = step.kind.event.rpartition("_")
-        if what == "started":
+        if what in {"started", "connected"}:
             started[stem, step.start] = at
-        elif what == "finished" and (begin := started.pop((stem, step.start), None)) is not None:
+        elif what in {"finished", "disconnected"} and (begin := started.pop((stem, step.start), None)) is not None:
             first = visit.steps[begin].values
             others = any(name.startswith("other ") for name, _ in step.kind.words)
             if others or any(first.get(name) == value for name, value in step.values.items() if name not in _OF_ALL):

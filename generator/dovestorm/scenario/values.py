@@ -434,4 +434,4 @@ class Values:
         if not self.reading.known(table, tables, what="table"):
             return ()
         columns = tables[table.text]
-        return columns[column.text] if self.reading.known(column, columns, what=f"column of table '{table.text}'") else ()
+        return columns[column.text] if self.reading.known(column, columns, what="column") else ()

@@ -138,9 +138,10 @@ def help_time(times: int) -> list[Figure]:
     return [Figure(f"--help, median of {times}", statistics.median(seconds), "s", "wanted: under 0.3 s")]
 
 
-def _first_event_s() -> float:
+def _first_event_s(scenario: str, environment: dict[str, str]) -> float:
     begun = time.perf_counter()
-    with subprocess.Popen([*DOVESTORM, "generate", SCENARIO, "--to", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    command = [*DOVESTORM, "generate", scenario, "--to", "-"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as child:
         assert child.stdout is not None
         assert child.stderr is not None
         line = child.stdout.readline()
@@ -151,9 +152,16 @@ def _first_event_s() -> float:
     return seconds
 
 
-def first_event(times: int) -> list[Figure]:
-    seconds = [_first_event_s() for _ in range(times)]
-    return [Figure(f"first event on standard output, median of {times}", statistics.median(seconds), "s", "wanted: under 1 s")]
+def first_event(times: int, bytecode: Path) -> list[Figure]:
+    """Every shipped scenario's; ``bytecode`` is where Python keeps what it compiles, as it does for an installed package."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
+    figures = []
+    for scenario in json.loads(run([*DOVESTORM, "scenarios", "--json"]).output):
+        # The first run of each compiles what no other has used before, and is not counted.
+        _, *seconds = (_first_event_s(scenario["name"], environment) for _ in range(times + 1))
+        figures.append(Figure(f"first event of {scenario['name']}, median of {times}", statistics.median(seconds), "s", "wanted: under 1 s"))
+    return figures
 
 
 def stations(events: int) -> list[Figure]:

@@ -90,9 +90,9 @@ def scaling(*, quick: bool) -> list[Figure | Missing]:
     return single("Workers", [("one worker, two, and two processes", lambda: own.scaling(500_000 if quick else 50_000_000, 1 if quick else 3))])
 
 
-def start(*, quick: bool) -> list[Figure | Missing]:
-    times = 3 if quick else 9
-    return single("Start", [("--help", lambda: own.help_time(times)), ("first event", lambda: own.first_event(times))])
+def start(folder: Path, *, quick: bool) -> list[Figure | Missing]:
+    times, few = (3, 1) if quick else (9, 5)
+    return single("Start", [("--help", lambda: own.help_time(times)), ("first event", lambda: own.first_event(few, folder / "bytecode"))])
 
 
 def stations(*, quick: bool) -> list[Figure | Missing]:
@@ -118,7 +118,7 @@ def main() -> None:
             "speed": lambda: [*speed(folder, quick=quick)],
             "scaling": lambda: [*scaling(quick=quick)],
             "memory": lambda: [*memory(quick=quick)],
-            "start": lambda: [*start(quick=quick)],
+            "start": lambda: [*start(folder, quick=quick)],
             "stations": lambda: [*stations(quick=quick)],
             "load": lambda: [*load(folder, quick=quick)],
         }

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dovestorm import scenario
+from dovestorm import catalog, scenario
+from dovestorm.engine import program
 from dovestorm.errors import ScenarioError
 from dovestorm.stream import Limits, Stream
 
@@ -391,6 +392,15 @@ def test_a_variable_has_one_kind():
 - set: {x: $session}
 - emit: sql_query_finished
 """)
+
+
+def test_built_in_variables_cost_no_pass_of_their_own(monkeypatch):
+    """A pass learns what variables hold, the next one uses it and learns nothing more."""
+    passes = []
+    compiled = program._compile_flows
+    monkeypatch.setattr(program, "_compile_flows", lambda *given: passes.append(1) or compiled(*given))
+    program.compile_scenario(scenario.load("imap-login"), catalog.load("2.3.6"))
+    assert len(passes) == 2
 
 
 def test_a_session_id_carries_time_port_and_address():

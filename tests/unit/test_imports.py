@@ -36,6 +36,11 @@ def loaded_after(source: str) -> set[str]:
     return {name.partition(".")[0] for name in modules} | {name for name in modules if name.startswith("dovestorm")}
 
 
+def running(*arguments: str) -> str:
+    """Python that runs the command line, and goes on."""
+    return f"import sys; sys.argv = {['dovestorm', *arguments]}\nfrom dovestorm.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
+
+
 def test_the_public_names_are_stable() -> None:
     assert dovestorm.__all__ == NAMES
 
@@ -85,8 +90,14 @@ def test_a_heavy_import_is_found() -> None:
 
 def test_help_needs_no_numpy() -> None:
     """The top help, so that it comes at once."""
-    source = "import sys; sys.argv = ['dovestorm', '--help']\nfrom dovestorm.cli import main\ntry:\n    main()\nexcept SystemExit:\n    pass"
-    assert loaded_after(source) & (HEAVY - {"click"}) == set()
+    assert loaded_after(running("--help")) & (HEAVY - {"click"}) == set()
+
+
+def test_events_to_a_file_need_no_tls() -> None:
+    """Which would take longer to load than the file to open."""
+    loaded = loaded_after(running("generate", "imap-login", "--events", "1", "--to", "/dev/null", "-q"))
+    assert "numpy" in loaded
+    assert "ssl" not in loaded
 
 
 def test_events_need_no_command_line_and_no_sinks() -> None:

@@ -307,6 +307,31 @@ def test_a_fragment_gets_arguments_defaults_and_inner_steps(folder):
     assert first.steps[0].time.at.file.endswith("fragments/pause.yaml")
 
 
+def test_fragments_are_read_again_as_long_as_variables_turn_out_to_be_numbers(folder):
+    """The wait tells that ``pause`` is a number, and only that tells it of ``early``; what holds neither is read once."""
+    path = folder(
+        "- use: outer\n- use: later\n- use: apart\n- wait: $pause",
+        outer="steps: [{use: first}]\n",
+        first="steps: [{set: {early: 2s}}]\n",
+        later="steps: [{set: {pause: $early}}]\n",
+        apart="steps: [{set: {other: 2s}}]\n",
+    )
+    outer, later, apart, _ = scenario.load(path).flows[0].steps
+    assert outer.steps[0].steps[0].values["early"].value == 2_000_000
+    assert later.steps[0].values["pause"].name == "early"
+    assert apart.steps[0].values["other"].value == "2s"
+
+
+def test_a_fault_in_a_fragment_is_told_once_however_often_it_is_read(folder):
+    path = folder(
+        "- use: first\n- use: wrong\n- wait: $pause",
+        first="steps: [{set: {pause: 2s}}]\n",
+        wrong="steps: [{wait: soon}]\n",
+    )
+    (told,) = messages(path)
+    assert "soon" in told
+
+
 def test_fragments_beside_the_scenario_win_over_shipped_ones(folder):
     path = folder("- use: connect", connect="steps: [{wait: 7s}]\n")
     assert scenario.load(path).flows[0].steps[0].steps[0].time.value == 7_000_000

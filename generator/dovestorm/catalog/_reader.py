@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import yaml
 
 from ._nodes import Entry, Faults, Page, offer
-from ._source import CatalogSource, CategorySource, EventSource, Part, Place, Reference, Releases, Row, SectionSource, ServiceSource, Word
+from ._source import SILENT, CatalogSource, CategorySource, EventSource, Part, Place, Reference, Releases, Row, SectionSource, ServiceSource, Word
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,8 +41,8 @@ class _PageReader:
         self.page, self.faults, self.releases = page, faults, releases
 
     def place(self, node: yaml.Node) -> Place:
-        fault = self.page.fault(node, "")
-        return Place(fault.file, fault.line, fault.column)
+        mark = node.start_mark
+        return Place(self.page.file, mark.line + 1, mark.column + 1)
 
     def release(self, node: yaml.Node) -> int:
         return self.releases.number(self.page.text(node, "a release"), self.place(node))
@@ -74,6 +74,8 @@ class _PageReader:
         return text
 
     def word(self, entries: Mapping[str, Entry]) -> Word:
+        if not entries:
+            return SILENT
         page = self.page
         return Word(
             type=self.one_of(entries, "type", TYPES),
@@ -88,7 +90,7 @@ class _PageReader:
     def vocabulary(self, entry: Entry | None) -> dict[str, Word]:
         words: dict[str, Word] = {}
         for key, _, value in self.page.mapping(entry.value, "vocabulary").values() if entry else ():
-            with self.faults.kept():
+            with self.faults:
                 words[key] = self.word(self.page.mapping(value, f"'{key}'", _WORD_KEYS))
         return words
 
@@ -99,7 +101,7 @@ class _PageReader:
         """A list of fields and references; a field may stand in it again only for releases that the earlier ones leave out."""
         items: list[Row | Reference] = []
         for item in self.page.items(node, "a list of fields"):
-            with self.faults.kept():
+            with self.faults:
                 made = self.item(item)
                 if isinstance(made, Row):
                     for other in items:
@@ -151,7 +153,7 @@ class _PageReader:
         """What is to be known of categories: since when, until when, under what names."""
         found: dict[str, CategorySource] = {}
         for key, _, value in self.page.mapping(entry.value, "categories").values():
-            with self.faults.kept():
+            with self.faults:
                 own = self.page.mapping(value, f"category '{key}'", ("names", "since", "until"))
                 found[key] = CategorySource(self.names(own["names"]) if "names" in own else ((0, key),), *self.span(own))
         return found
@@ -182,7 +184,7 @@ class _PageReader:
     def events(self, entry: Entry) -> dict[str, EventSource]:
         events: dict[str, EventSource] = {}
         for canonical, at, value in self.page.mapping(entry.value, "events").values():
-            with self.faults.kept():
+            with self.faults:
                 own = self.page.mapping(value, f"event '{canonical}'", ("about", "quirk", *PARTS))
                 if "about" not in own:
                     raise self.page.wrong(at, f"event '{canonical}' lacks about, a short description")
@@ -205,7 +207,7 @@ def _section(reader: _PageReader, key: str, words: Mapping[str, Word], groups: M
     entries = _required(page, _SECTION_KEYS, ("vocabulary", "groups"))
     if (said := page.text(entries["section"].value, "section")) != key:
         raise page.wrong(entries["section"].value, f"section '{said}' must be '{key}', as the file is called")
-    own = {name: word.over(words.get(name, Word())) for name, word in reader.vocabulary(entries.get("vocabulary")).items()}
+    own = {name: word.over(words.get(name, SILENT)) for name, word in reader.vocabulary(entries.get("vocabulary")).items()}
     return SectionSource(
         key=key,
         title=page.text(entries["title"].value, "title"),
@@ -224,7 +226,7 @@ def read_catalog(folder: Path) -> CatalogSource:
     """
     faults = Faults()
     sections: list[SectionSource] = []
-    with faults.kept():
+    with faults:
         page = Page(folder / "common.yaml")
         entries = _required(page, _COMMON_KEYS, ())
         releases = Releases(page.texts(entries["releases"].value, "releases"))
@@ -241,7 +243,7 @@ def read_catalog(folder: Path) -> CatalogSource:
             sections=(),
         )
         for key in keys:
-            with faults.kept():
+            with faults:
                 sections.append(_section(_PageReader(Page(folder / f"{key}.yaml"), faults, releases), key, words, groups))
     faults.settle()
     return replace(made, sections=tuple(sections))

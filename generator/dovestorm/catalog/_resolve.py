@@ -199,13 +199,13 @@ def check(source: CatalogSource) -> None:
         for event in section.events.values():
             for kind, part in event.parts.items():
                 view = _View(section, kind, shared, source.categories)
-                with faults.kept():
+                with faults:
                     if home.setdefault(event.canonical, section.key) != section.key:
                         raise part.place.wrong(f"event '{event.canonical}' is already in section '{home[event.canonical]}'")
                     full = view.part(event)
                     rows = view.rows(full.items or ()) | shared
                     for row in rows.values():
-                        with faults.kept():
+                        with faults:
                             view.word(row)
                     for service in full.services or ():
                         for name in service.order or ():
@@ -243,7 +243,7 @@ def edition(source: CatalogSource, version: str) -> Edition:
     for section in source.sections:
         view = _View(section, kind, shared, source.categories, release)
         for event in section.events.values():
-            with faults.kept():
+            with faults:
                 made = view.event(event)
                 if made is not None:
                     events.append(made)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = [
+    "SILENT",
     "CatalogSource",
     "CategorySource",
     "EventSource",
@@ -72,6 +73,8 @@ class Word:
 
     def over(self, base: Word) -> Word:
         """This word, and ``base`` where this one says nothing."""
+        if self is SILENT or base is SILENT:
+            return base if self is SILENT else self
         return Word(
             type=base.type if self.type is None else self.type,
             unit=base.unit if self.unit is None else self.unit,
@@ -81,6 +84,10 @@ class Word:
             quirk=base.quirk if self.quirk is None else self.quirk,
             becomes=base.becomes if self.becomes is None else self.becomes,
         )
+
+
+SILENT = Word()
+"""What most rows say of their field: nothing that the vocabulary does not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,11 @@ class Var:
     fixed: bool = False
     """Whether it is given its value once, and so can be shared under another name."""
 
+    @property
+    def learnt(self) -> tuple[object, ...]:
+        """What a pass can learn of it; the bound of a text is but a text's number, which says nothing."""
+        return self.kind, len(self.cells), self.optional, self.counts, None if self.kind in {Kind.TEXT, Kind.LIST} else self.most
+
     def get(self, builder: Builder) -> Val:
         """Its value in this block."""
         columns = tuple(builder.read(cell) for cell in self.cells) or (Const(0),)

@@ -170,9 +170,10 @@ class Builder:
 
     def apply(self, code: Code, *operands: Operand | int, table: Table | None = None) -> Operand:
         """The result of an instruction; folded when all operands are constants. Integers stand for constants."""
-        given = tuple(Const(operand) if isinstance(operand, int) else operand for operand in operands)
-        if all(isinstance(operand, Const) for operand in given):
-            return Const(_folded(code, [operand.value for operand in given if isinstance(operand, Const)], table))
+        given = tuple([Const(operand) if isinstance(operand, int) else operand for operand in operands])
+        numbers = [operand.value for operand in given if isinstance(operand, Const)]
+        if len(numbers) == len(given):
+            return Const(_folded(code, numbers, table))
         target = self.register()
         self.operations.append(Instruction(code, target.index, given, table))
         return target

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -90,7 +91,7 @@ class _Assembler:
             self._append(code, target, *operands)
         else:
             place, table = self._table(instruction.table), instruction.table
-            row = table[0] if code is Code.ALTERNATIVE and isinstance(table[0], tuple) else table
+            row = table[0] if code is Code.ALTERNATIVE and isinstance(table[0], tuple) else cast("tuple[int, ...]", table)
             self._append(code, target, *operands, place=place, count=len(row), rows=len(table))
 
     def _append(self, code: Code, target: int, *operands: int, place: int = 0, count: int = 0, rows: int = 0) -> None:
@@ -109,5 +110,6 @@ class _Assembler:
     def _table(self, table: Table) -> int:
         if table not in self._placed:
             self._placed[table] = len(self.tables)
-            self.tables.extend(np.array(table, dtype=np.int64).ravel().tolist())
+            flat = chain.from_iterable(table) if table and isinstance(table[0], tuple) else cast("tuple[int, ...]", table)
+            self.tables.extend(flat)
         return self._placed[table]

@@ -134,7 +134,11 @@ class FlowCompiler:
 
     def _variable(self, name: str) -> Var:
         if name not in self.variables:
-            self.variables[name] = Var(name)
+            var = self.variables[name] = Var(name)
+            if self.builtins.knows(name):
+                # Only the next pass gives it its first value; to know already what that will be spares the pass after it.
+                var.kind, width = self.builtins.held(name)
+                self._widen(var, width)
         return self.variables[name]
 
     def _text(self, text: str) -> Val:

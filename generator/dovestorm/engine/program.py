@@ -20,7 +20,7 @@ from dovestorm.errors import UsageError
 from dovestorm.scenario import model
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from dovestorm.catalog.model import Edition
     from dovestorm.kernel.instructions import Bytecode
@@ -72,11 +72,12 @@ def compile_scenario(scenario: model.Scenario, edition: Edition, *, sections: fr
     """
     variables: dict[str, dict[str, Var]] = {flow.name: {} for flow in scenario.flows}
     phases = Phases.of(scenario.faults)
+    sets = {flow.name: frozenset(_names_set(flow)) for flow in scenario.flows}
     before: object = None
     for _ in range(_MOST_PASSES):
         emission = Emission(edition, Texts(), sections, marks={} if labels else None)
-        blocks = _compile_flows(scenario, emission, phases, variables)
-        now = [(name, var.kind, len(var.cells), var.optional, var.counts, var.most) for flow in variables.values() for name, var in flow.items()]
+        blocks = _compile_flows(scenario, emission, phases, variables, sets)
+        now = [(name, var.learnt) for flow in variables.values() for name, var in flow.items()]
         if now == before:
             break
         before = now
@@ -92,12 +93,18 @@ def compile_scenario(scenario: model.Scenario, edition: Edition, *, sections: fr
     return Program(scenario, layout, linked, cells, tuple(emission.services), services, tuple(emission.marks or ()))
 
 
-def _compile_flows(scenario: model.Scenario, emission: Emission, phases: Phases, variables: dict[str, dict[str, Var]]) -> list[Block]:
+def _compile_flows(
+    scenario: model.Scenario,
+    emission: Emission,
+    phases: Phases,
+    variables: Mapping[str, dict[str, Var]],
+    sets: Mapping[str, frozenset[str]],
+) -> list[Block]:
     blocks: list[Block | None] = [None]
     next_cell = [max((cell for flow in variables.values() for var in flow.values() for cell in var.cells), default=_SPECIAL - 1) + 1]
     entries = []
     for flow in scenario.flows:
-        builtins = Builtins(scenario, emission.texts, frozenset(_names_set(flow)))
+        builtins = Builtins(scenario, emission.texts, sets[flow.name])
         compiler = FlowCompiler(blocks, next_cell, emission, phases, builtins, variables[flow.name])
         entries.append(compiler.compile(flow))
     blocks[0] = _entry(scenario.flows, entries, phases)

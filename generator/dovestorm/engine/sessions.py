@@ -86,6 +86,11 @@ class Builtins:
             case _:
                 return Val(Kind.TEXT, (Const(self.texts.text("Connection closed")),))
 
+    def held(self, name: str) -> tuple[Kind, int]:
+        """What its first value will be, and how many columns that has; nothing is computed or kept for it."""
+        val = Builtins(self.scenario, Texts()).first(name, Builder())
+        return val.kind, len(val.columns)
+
     def assigned(self, name: str, val: Val, value_of: Callable[[str], Val], builder: Builder, *, drawn: bool) -> list[tuple[str, Val]]:
         """All that changes when a flow sets a built-in: a drawn user changes its parts too, another address the session id."""
         if name == "user" and drawn:

@@ -15,7 +15,7 @@ from dovestorm.scenario.steps import Steps, parameter_place
 from dovestorm.scenario.values import Values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
 __all__ = ["Flows"]
 
@@ -24,14 +24,20 @@ MOST_STEPS = 100_000
 
 
 class Flows:
-    """Reads flows and fragments; a fragment is read once, whoever uses it."""
+    """Reads flows and fragments; a fragment is read once, whoever uses it.
 
-    def __init__(self, reading: Reading, folder: Folder) -> None:
+    Args:
+        reading: What is shared with the other readers of the scenario.
+        folder: The fragments within reach.
+        kept: Fragments that an earlier round has read, see ``unaffected``.
+    """
+
+    def __init__(self, reading: Reading, folder: Folder, kept: Mapping[str, Fragment]) -> None:
         self.reading = reading
         self.folder = folder
         self.fault = reading.faults.add
         self.expansion = Expansion()
-        self._known: dict[str, Fragment | None] = {}
+        self._known: dict[str, Fragment | None] = dict(kept)
         self._stack: list[str] = []
 
     # ------------------------------------------------------------ flows
@@ -124,6 +130,17 @@ class Flows:
         found = self._known[name] = None if node is None else self.read_fragment(node, name)
         self._stack.pop()
         return found
+
+    def unaffected(self, numbers: Collection[str]) -> dict[str, Fragment]:
+        """Give the fragments that read the same again once these variables are known to be numbers: neither they nor what they use set one."""
+        kept: dict[str, Fragment] = {}
+        for name, fragment in self._known.items():  # what a fragment uses stands before it
+            if fragment is None:
+                continue
+            frame = fragment.frame
+            if (frame.sets[False] | frame.sets[True]).isdisjoint(numbers) and all(used.name in kept for used, _, _ in frame.uses):
+                kept[name] = fragment
+        return kept
 
     def read_fragment(self, node: Node, stem: str) -> Fragment:
         """Read the tree of a fragment's file."""

@@ -25,6 +25,7 @@ from dovestorm.scenario.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from dovestorm.scenario.fragments import Fragment
     from dovestorm.scenario.place import Place
 
 __all__ = ["check", "find", "load", "load_text", "shipped"]
@@ -105,7 +106,7 @@ def check(name_or_path: str | Path, *, dovecot: str | None = None) -> str:
         _load(source, dovecot, {})
         return "scenario"
     beside = source.beside.parent if source.beside is not None and source.beside.name == "fragments" else source.beside
-    _, flows = _reading(Vocabulary.of(dovecot or USUAL_EDITION), faults, Reach.of(beside))
+    _, flows = _reading(Vocabulary.of(dovecot or USUAL_EDITION), faults, Reach.of(beside), {})
     try:
         flows.read_fragment(node, Path(source.file).stem)
     except RecursionError:
@@ -160,17 +161,22 @@ def _load(source: Source, dovecot: str | None, overrides: Mapping[str, Any]) -> 
     vocabulary = _edition(node, dovecot, written)
     reach = Reach.of(source.beside)
     numbers: dict[str, Place] = {}
+    texts: set[str] = set()
+    given: set[str] = set()
+    kept: dict[str, Fragment] = {}
     try:
         for _ in range(_ROUNDS):
             faults = FaultList(dict(written.found))
-            reading, flows = _reading(vocabulary, faults, reach)
-            reading.numbers = numbers
+            reading, flows = _reading(vocabulary, faults, reach, kept)
+            reading.numbers, reading.texts, reading.given = numbers, texts, given
             scenario = _scenario(node, source, reading, flows, reach.pools)
             news = {name: place for name, place in reading.wanted.items() if name not in numbers}
             numbers |= news
             # A literal text that was given to a variable is read again as a number once a place is known to need one.
-            if not news.keys() & reading.texts:
+            if not news.keys() & texts:
                 break
+            # Faults are told by the last round alone, so whatever has one is read once more.
+            kept = {} if faults.found else flows.unaffected(news.keys())
     except RecursionError:
         faults.add(node.at, "steps nest too deep")
     faults.raise_any()
@@ -190,7 +196,7 @@ def _edition(node: Table, dovecot: str | None, faults: FaultList) -> Vocabulary:
         return Vocabulary.of(USUAL_EDITION)
 
 
-def _reading(vocabulary: Vocabulary, faults: FaultList, reach: Reach) -> tuple[Reading, Flows]:
+def _reading(vocabulary: Vocabulary, faults: FaultList, reach: Reach, kept: Mapping[str, Fragment]) -> tuple[Reading, Flows]:
     reading = Reading(
         vocabulary,
         faults,
@@ -200,7 +206,7 @@ def _reading(vocabulary: Vocabulary, faults: FaultList, reach: Reach) -> tuple[R
         pool=lambda scalar: reach.pools.entries(scalar, reading),
         fragment=lambda scalar: flows.fragment(scalar),  # noqa: PLW0108 - flows is not there yet
     )
-    flows = Flows(reading, reach.fragments)
+    flows = Flows(reading, reach.fragments, kept)
     return reading, flows
 
 

@@ -22,11 +22,12 @@ _CUT = 4096
 _EPSILON = 1e-15
 
 
-def _chances(*, cut: bool) -> list[float]:
+@cache
+def _chances(*, cut: bool) -> tuple[float, ...]:
     chances = [step / STEPS for step in range(STEPS + 1)]
     if cut:
         chances[0], chances[-1] = 1 / _CUT, 1 - 1 / _CUT
-    return chances
+    return tuple(chances)
 
 
 @cache

@@ -94,7 +94,7 @@ class Reading:
         windows: Names of the fault windows; None where any name goes (a fragment on its own).
         numbers: Session variables that some place needs as a number, from the round before.
         wanted: The same, found in this round.
-        texts: Session variables that were given a literal text in this round.
+        texts: Session variables that were given a literal text, in this round or one before.
         labels: Where the scenario names its labels; None for a fragment on its own.
         given: Labels that some step gives.
         pool: Looks up a pool's entries by name.

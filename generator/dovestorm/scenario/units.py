@@ -9,6 +9,7 @@ import ipaddress
 import re
 from datetime import UTC, datetime
 from fractions import Fraction
+from functools import lru_cache
 
 __all__ = [
     "DAY",
@@ -44,6 +45,7 @@ _STAMP = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}
 _RELATION = re.compile(r"(>=|<=|>|<|=|==)?\s*([0-9]{1,4}(?:\.[0-9]{1,4}){1,3})")
 
 
+@lru_cache(maxsize=4096)
 def number(text: str, *, unit: str = "") -> Fraction:
     """Give a number in its base unit.
 

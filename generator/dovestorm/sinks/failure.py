@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import ssl
 
 from dovestorm.errors import DeliveryError
 
@@ -39,6 +38,9 @@ def failure(url: str, doing: str, error: OSError) -> DeliveryError:
 
 
 def _reason(error: OSError) -> str:
+    # Loading OpenSSL takes longer than opening a file does: only what failed asks for it.
+    import ssl
+
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate is not trusted ({error.verify_message}); give its authority with ?ca=FILE, or trust anything with ?verify=no"
     if isinstance(error, ssl.SSLError):

@@ -121,7 +121,10 @@ class Values:
     def _entry(self, value: model.Entry, builder: Builder) -> Val:
         count = len(value.column)
         place = builder.apply(Code.REMAINDER, self.integer(value.row, builder), count) if count > 1 else Const(0)
-        return self._select(place, [self._literal(literal) for literal in value.column], builder, value.at)
+        numbers = tuple(cell for cell in value.column if isinstance(cell, int))
+        if len(numbers) == count:
+            return Val(Kind.INTEGER, (builder.apply(Code.LOOKUP, place, table=numbers) if count > 1 else Const(numbers[0]),))
+        return self._select(place, [self._literal(model.Literal(cell)) for cell in value.column], builder, value.at)
 
     def _select(self, index: Operand, options: list[Val], builder: Builder, at: model.At) -> Val:
         options = [self.texts.flat(option) for option in options]
@@ -185,7 +188,7 @@ def greatest(value: model.Value | None, bound_of: Callable[[str], int | None]) -
             of, by = bound(value.of), bound(value.by)
             return None if of is None or by is None else of * by // MILLION
         case model.Entry():
-            return _all(max, [bound(literal) for literal in value.column])
+            return max((cell for cell in value.column if isinstance(cell, int)), default=0)
         case _:
             return None
 
@@ -212,7 +215,7 @@ def never_negative(value: model.Value, sure: Callable[[str], bool]) -> bool:
         case model.Scale():
             return fine(value.of, value.by)
         case model.Entry():
-            return fine(*value.column)
+            return all(isinstance(cell, int) and cell >= 0 for cell in value.column)
         case _:
             return False
 

@@ -31,7 +31,6 @@ __all__ = ["dumped", "flow", "followed"]
 _STOP = "stop"
 _BARE = re.compile(r"(?!(null|true|false)$)[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 _WELL_KNOWN = 1024
-_NEAR = 100
 _OF_ALL = frozenset({*STAND_INS, *OF_A_SESSION, *WORDS, "reason_code"})
 """What a start and its finish share without saying which of several they are."""
 
@@ -154,12 +153,6 @@ class _Teller:
         """Whether nothing is under way after a step of a session."""
         return (number, at) in self._quiet
 
-    def _spans(self, seen: tuple[int, int]) -> bool:
-        """Whether an event began before a moment at which a session may cross over."""
-        number, at = seen
-        steps = self.visits[number].steps
-        return any((number, before) in self._quiet and steps[before].sent > steps[at].start for before in range(at - 1, max(at - _NEAR, -1), -1))
-
     def steps(self, state: State, seen: Sequence[tuple[int, int]], drawing: Drawing) -> list[dict[str, Any]]:
         """The steps of a state, its event told by what was seen of it."""
         kind = state.history[-1]
@@ -181,7 +174,7 @@ class _Teller:
         elif "mailbox" in fields and BOX.search(dict(kind.words).get("label", "")):
             values["box"] = _box([step.values["mailbox"] for step in steps])
         start = _start(self.beginnings[state.history], self.numbers, drawing)
-        if isinstance(drawing, Together) and self.beginnings[state.history].after is not None and not any(map(self._spans, seen)):
+        if isinstance(drawing, Together) and self.beginnings[state.history].after is not None:
             start = _Line(greatest=["$crossed", start])
         if action in self.numbers:
             values |= {f"began_{self.numbers[action]}": start, f"sent_{self.numbers[action]}": "$now"}

@@ -164,11 +164,12 @@ def _load(source: Source, dovecot: str | None, overrides: Mapping[str, Any]) -> 
     texts: set[str] = set()
     given: set[str] = set()
     kept: dict[str, Fragment] = {}
+    written_tables = tables(_reading(vocabulary, written, reach, kept)[0], node.entries.get("tables"))
     try:
         for _ in range(_ROUNDS):
             faults = FaultList(dict(written.found))
             reading, flows = _reading(vocabulary, faults, reach, kept)
-            reading.numbers, reading.texts, reading.given = numbers, texts, given
+            reading.numbers, reading.texts, reading.given, reading.tables = numbers, texts, given, written_tables
             scenario = _scenario(node, source, reading, flows, reach.pools)
             news = {name: place for name, place in reading.wanted.items() if name not in numbers}
             numbers |= news
@@ -231,7 +232,6 @@ def _scenario(node: Table, source: Source, reading: Reading, flows: Flows, stock
     named = entries.get("labels")
     reading.labels = named.keys if isinstance(named, Table) else {}
     reading.pools.update(head.pools(reading, entries.get("pools"), stock))
-    reading.tables.update(tables(reading, entries.get("tables")))
     read = flows.read(entries["flows"]) if "flows" in entries else ()
     for label, scalar in reading.labels.items():
         if label not in reading.given:

@@ -188,7 +188,7 @@ class During:
 class Entry:
     """What stands in a column of a table: in row ``row`` (counted from 0), which begins again at the first after the last."""
 
-    column: tuple[Literal, ...]
+    column: tuple[int | str | None, ...]
     row: Value
     at: At = HERE
 

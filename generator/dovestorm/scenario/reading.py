@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from dovestorm.errors import nearest
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from dovestorm.scenario.place import Place
     from dovestorm.scenario.vocabulary import Vocabulary
 
-__all__ = ["Frame", "Reading", "Reference", "shown"]
+__all__ = ["Column", "Frame", "Reading", "Reference", "shown"]
 
 _T = TypeVar("_T")
+_DIGITS = 15
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -35,6 +37,21 @@ def shown(node: Node) -> str:
             return "a list"
         case Table():
             return "a mapping"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its cells, from the first row to the last."""
+
+    cells: tuple[Scalar, ...]
+
+    @cached_property
+    def numbers(self) -> tuple[int, ...] | None:
+        """What stands in it, if that is nothing but plain whole numbers without units: a table has many cells, and most are such."""
+        texts = [cell.text for cell in self.cells if cell.bare and len(cell.text) <= _DIGITS]
+        if len(texts) < len(self.cells) or not all(text.isdecimal() and text.isascii() for text in texts):
+            return None
+        return tuple(map(int, texts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +107,7 @@ class Reading:
         vocabulary: The catalog.
         faults: What was found wrong.
         pools: The scenario's own pools.
-        tables: The scenario's own tables: for each its columns, from the first row to the last.
+        tables: The scenario's own tables: for each its columns.
         windows: Names of the fault windows; None where any name goes (a fragment on its own).
         numbers: Session variables that some place needs as a number, from the round before.
         wanted: The same, found in this round.
@@ -109,7 +126,7 @@ class Reading:
     pool: Callable[[Scalar], tuple[str, ...]]
     fragment: Callable[[Scalar], Fragment | None]
     wanted: dict[str, Place] = field(default_factory=dict)
-    tables: dict[str, dict[str, tuple[Scalar, ...]]] = field(default_factory=dict)
+    tables: Mapping[str, Mapping[str, Column]] = field(default_factory=dict)
     texts: set[str] = field(default_factory=set)
     labels: Mapping[str, Scalar] | None = None
     given: set[str] = field(default_factory=set)

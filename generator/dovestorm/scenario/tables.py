@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dovestorm.scenario.nodes import Node, Scalar
-from dovestorm.scenario.reading import Reading, shown
+from dovestorm.scenario.reading import Column, Reading, shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 __all__ = ["tables"]
 
 
-def tables(reading: Reading, node: Node | None) -> dict[str, dict[str, tuple[Scalar, ...]]]:
+def tables(reading: Reading, node: Node | None) -> dict[str, dict[str, Column]]:
     """Read the scenario's tables: the columns of each by name."""
-    found: dict[str, dict[str, tuple[Scalar, ...]]] = {}
+    found: dict[str, dict[str, Column]] = {}
     if node is None:
         return found
     written = reading.table(node, what="tables")
@@ -29,7 +29,7 @@ def tables(reading: Reading, node: Node | None) -> dict[str, dict[str, tuple[Sca
         if not rows and not isinstance(entries["rows"], Scalar):
             reading.faults.add(entries["rows"].at, f"table '{name}' is empty, give it at least one row")
         if columns and rows and all(rows):
-            found[name] = {column: tuple(row[place] for row in rows) for place, column in enumerate(columns)}
+            found[name] = {column: Column(tuple(row[place] for row in rows)) for place, column in enumerate(columns)}
     return found
 
 

@@ -29,7 +29,7 @@ from dovestorm.scenario.model import (
 )
 from dovestorm.scenario.nodes import Listing, Node, Scalar, Table
 from dovestorm.scenario.place import BUILT_INS, COUNT, FACTOR, Place
-from dovestorm.scenario.reading import Frame, Reading, Reference, shown
+from dovestorm.scenario.reading import Column, Frame, Reading, Reference, shown
 
 __all__ = ["OPERATIONS", "Values"]
 
@@ -53,7 +53,6 @@ OPERATIONS = (
 _VARIABLE = re.compile(r"\$([A-Za-z_][A-Za-z0-9_-]*)")
 _HOLE = re.compile(r"(\$\$\{)|\$\{([^}]{0,80})\}")
 _NOTHING = Literal(None)
-_SHORT = 16
 
 
 class Values:
@@ -407,31 +406,36 @@ class Values:
         if place.kind == "list":
             self.fault(node.at, f"{place.what} must be a list, not a table's entry")
             return _NOTHING
-        inner = replace(place, user=False)
-        cells = [self._cell(cell, inner) for cell in column]
         row = self.read(entries["row"], Place("row", COUNT.kind, COUNT.unit, 0, event=place.event))
-        return Entry(tuple(cells), row, node.at) if cells else _NOTHING
+        return Entry(self._cells(column, place), row, node.at) if column is not None else _NOTHING
 
-    def _cell(self, cell: Scalar, place: Place) -> Literal:
-        # A table has many cells, and most of them are plain numbers.
-        if cell.bare and cell.text.isdecimal() and len(cell.text) < _SHORT and place.kind in {"number", "any"} and place.unit != "factor":
-            number = int(cell.text)
-            if place.least is None or number >= place.least:
-                return Literal(number, cell.at)
+    def _cells(self, column: Column, place: Place) -> tuple[int | str | None, ...]:
+        numbers = column.numbers
+        if (
+            numbers is not None
+            and place.kind in {"number", "any"}
+            and place.unit != "factor"
+            and (place.least is None or min(numbers) >= place.least)
+        ):
+            return numbers
+        inner = replace(place, user=False)
+        return tuple(self._cell(cell, inner) for cell in column.cells)
+
+    def _cell(self, cell: Scalar, place: Place) -> int | str | None:
         if not cell.bare or "$" not in cell.text:
             value = self._scalar(cell, place, {})
-            if isinstance(value, Literal):
-                return value
+            if isinstance(value, Literal) and not isinstance(value.value, tuple):
+                return value.value
         self.fault(cell.at, f"a table's cell ({shown(cell)}) is taken as it stands, it cannot hold a variable")
-        return _NOTHING
+        return None
 
-    def _column(self, table: Node, column: Node) -> tuple[Scalar, ...]:
+    def _column(self, table: Node, column: Node) -> Column | None:
         tables = self.reading.tables
         if not isinstance(table, Scalar) or not isinstance(column, Scalar):
             wrong, what = (column, "column") if isinstance(table, Scalar) else (table, "table")
             self.fault(wrong.at, f"{what} ({shown(wrong)}) must be a {what}'s name")
-            return ()
+            return None
         if not self.reading.known(table, tables, what="table"):
-            return ()
+            return None
         columns = tables[table.text]
-        return columns[column.text] if self.reading.known(column, columns, what="column") else ()
+        return columns[column.text] if self.reading.known(column, columns, what="column") else None

@@ -394,12 +394,13 @@ def test_a_variable_has_one_kind():
 """)
 
 
-def test_built_in_variables_cost_no_pass_of_their_own(monkeypatch):
+@pytest.mark.parametrize("name", ["imap-login", "every-event", "migration"])
+def test_compiling_takes_two_passes(name, monkeypatch):
     """A pass learns what variables hold, the next one uses it and learns nothing more."""
     passes = []
     compiled = program._compile_flows
     monkeypatch.setattr(program, "_compile_flows", lambda *given: passes.append(1) or compiled(*given))
-    program.compile_scenario(scenario.load("imap-login"), catalog.load("2.3.6"))
+    program.compile_scenario(scenario.load(name), catalog.load("2.3.6"))
     assert len(passes) == 2
 
 

@@ -45,6 +45,8 @@ class FlowCompiler:
     phases: Phases
     builtins: Builtins
     variables: dict[str, Var]
+    added: frozenset[str]
+    """The variables that some step adds to: no bound of theirs is known, even before that step is met."""
     _scopes: list[dict[str, Binding]] = field(default_factory=lambda: [{}])
     _inherited: list[dict[str, Binding]] = field(default_factory=list)
     _inner: list[tuple[tuple[model.Step, ...], list[dict[str, Binding]]] | None] = field(default_factory=list)
@@ -191,7 +193,7 @@ class FlowCompiler:
         """The greatest number that a variable may hold, None when that is not known."""
         binding = next((scope[name] for scope in reversed(self._scopes) if name in scope), self.variables.get(name))
         if isinstance(binding, Var):
-            return None if binding.counts else binding.most
+            return None if binding.counts or binding.name in self.added else binding.most
         column = binding.columns[0] if isinstance(binding, Val) and binding.columns else None
         return column.value if isinstance(column, Const) else None
 

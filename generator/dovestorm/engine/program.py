@@ -72,11 +72,11 @@ def compile_scenario(scenario: model.Scenario, edition: Edition, *, sections: fr
     """
     variables: dict[str, dict[str, Var]] = {flow.name: {} for flow in scenario.flows}
     phases = Phases.of(scenario.faults)
-    sets = {flow.name: frozenset(_names_set(flow)) for flow in scenario.flows}
+    assigned = {flow.name: frozenset(_assigned(flow)) for flow in scenario.flows}
     before: object = None
     for _ in range(_MOST_PASSES):
         emission = Emission(edition, Texts(), sections, marks={} if labels else None)
-        blocks = _compile_flows(scenario, emission, phases, variables, sets)
+        blocks = _compile_flows(scenario, emission, phases, variables, assigned)
         now = [(name, var.learnt) for flow in variables.values() for name, var in flow.items()]
         if now == before:
             break
@@ -98,14 +98,16 @@ def _compile_flows(
     emission: Emission,
     phases: Phases,
     variables: Mapping[str, dict[str, Var]],
-    sets: Mapping[str, frozenset[str]],
+    assigned: Mapping[str, frozenset[tuple[type[model.Set | model.Add], str]]],
 ) -> list[Block]:
     blocks: list[Block | None] = [None]
     next_cell = [max((cell for flow in variables.values() for var in flow.values() for cell in var.cells), default=_SPECIAL - 1) + 1]
     entries = []
     for flow in scenario.flows:
-        builtins = Builtins(scenario, emission.texts, sets[flow.name])
-        compiler = FlowCompiler(blocks, next_cell, emission, phases, builtins, variables[flow.name])
+        names = assigned[flow.name]
+        builtins = Builtins(scenario, emission.texts, frozenset(name for kind, name in names if kind is model.Set))
+        added = frozenset(name for kind, name in names if kind is model.Add)
+        compiler = FlowCompiler(blocks, next_cell, emission, phases, builtins, variables[flow.name], added)
         entries.append(compiler.compile(flow))
     blocks[0] = _entry(scenario.flows, entries, phases)
     return [block for block in blocks if block is not None]
@@ -119,32 +121,32 @@ def _entry(flows: Sequence[model.Flow], entries: Sequence[int], phases: Phases) 
     return builder.finish(Branch(phases.choose(builder, [flow.weight for flow in flows]), tuple(entries)))
 
 
-def _names_set(node: Any) -> Iterator[str]:
-    """The names that any ``set`` inside gives a value."""
+def _assigned(node: Any) -> Iterator[tuple[type[model.Set | model.Add], str]]:
+    """The names that any ``set`` or ``add`` inside gives a value, and which of the two it is."""
     match node:
-        case model.Set():
-            yield from node.values
+        case model.Set() | model.Add():
+            yield from ((type(node), name) for name in node.values)
         case model.Use():
-            yield from _names_set(node.steps)
-            yield from _names_set(node.inner)
+            yield from _assigned(node.steps)
+            yield from _assigned(node.inner)
         case model.Choose():
             for alternative in node.alternatives:
-                yield from _names_set(alternative.steps)
+                yield from _assigned(alternative.steps)
         case model.Switch():
             for _, steps in node.cases:
-                yield from _names_set(steps)
-            yield from _names_set(node.otherwise)
+                yield from _assigned(steps)
+            yield from _assigned(node.otherwise)
         case model.Walk():
             for state in node.states.values():
-                yield from _names_set(state.steps)
+                yield from _assigned(state.steps)
         case model.Span() | model.Inherit() | model.Repeat():
-            yield from _names_set(node.steps)
+            yield from _assigned(node.steps)
         case model.Flow():
-            yield from _names_set(node.steps)
-            yield from _names_set(node.finally_)
+            yield from _assigned(node.steps)
+            yield from _assigned(node.finally_)
         case tuple():
             for step in node:
-                yield from _names_set(step)
+                yield from _assigned(step)
 
 
 def targets_of(terminator: Terminator) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collector_runs import EVENTS, PATIENCE_S, adapted, audited, documented, generate, lines_in
+from locust_runs import load
 from waiting import wait_until
 
 if TYPE_CHECKING:
@@ -88,21 +89,43 @@ def test_two_locust_workers_deliver_two_million_events(tmp_path: Path, require_p
     assert (code, report["once"], report["missing"], report["altered"]) == (0, MANY, 0, 0)
 
 
-def test_the_audit_counts_what_udp_loses(tmp_path: Path, require_program: Callable[[str], str]) -> None:
-    """As fast as can be over UDP: what is missing is what was sent less what rsyslog wrote; the rest arrived unaltered."""
+@contextmanager
+def rsyslog_over_udp(program: str, folder: Path) -> Iterator[tuple[int, Path]]:
+    """The same server with datagrams in the place of connections, and room for few of them."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("127.0.0.1", 0))
         free = probe.getsockname()[1]
-    (tmp_path / "port").write_text(str(free))
+    (folder / "port").write_text(str(free))
     changes = {"imtcp": "imudp", ' supportOctetCountedFraming="off"': "", PORT: f'port="{free}" rcvbufSize="4k"'}
-    with rsyslog(require_program("rsyslogd"), tmp_path, adapted(CONFIG, changes)) as (port, received):
+    with rsyslog(program, folder, adapted(CONFIG, changes)) as (port, received):
         wait_until(lambda: is_bound(port), "rsyslog's socket", seconds=PATIENCE_S)
+        yield port, received
+
+
+def test_the_audit_counts_what_udp_loses(tmp_path: Path, require_program: Callable[[str], str]) -> None:
+    """As fast as can be over UDP: what is missing is what was sent less what rsyslog wrote; the rest arrived unaltered."""
+    with rsyslog_over_udp(require_program("rsyslogd"), tmp_path) as (port, received):
         run = generate(f"udp://127.0.0.1:{port}")
         assert run.returncode == 0, run.stderr
+    missing_is_what_was_not_written(received, EVENTS)
+
+
+def test_the_audit_counts_what_two_locust_workers_lose_over_udp(tmp_path: Path, require_program: Callable[[str], str]) -> None:
+    """Locust sends at a rate at which UDP must lose; the audit's missing are Locust's delivered less what rsyslog wrote."""
+    with rsyslog_over_udp(require_program("rsyslogd"), tmp_path) as (port, received):
+        options = ["--seed", "7", "--events", str(EVENTS), "--rate", "100000/s", "--workers", "2", "--users", "2", "--for", "1min"]
+        run = load(f"udp://127.0.0.1:{port}", "working-day", *options, tmp_path=tmp_path)
+        assert run.code == 0, run.output
+    missing_is_what_was_not_written(received, run.report["events"])
+
+
+def missing_is_what_was_not_written(received: Path, sent: int) -> None:
+    """The server has ended, and has written all that it took."""
     written = lines_in(received)
     code, report = audited(received)
     assert 0 < written < EVENTS
-    assert (code, report["missing"], report["delivered"]) == (1, EVENTS - written, written)
+    assert sent == EVENTS
+    assert (code, report["missing"], report["delivered"]) == (1, sent - written, written)
     assert (report["altered"], report["doubled"], report["foreign"]) == (0, 0, 0)
 
 

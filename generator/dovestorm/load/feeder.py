@@ -32,8 +32,10 @@ class _Feeder:
         self._ring, self._given, self._told = ring, given, told
         self._free = deque(range(ring.slots))
 
-    def feed(self, source: Source) -> None:
-        made = 0
+    def feed(self, source: Source, *, gathers: bool) -> None:
+        """Make the shard's blocks; ``gathers`` puts as many into a slot as it has room for."""
+        made = count = used = 0
+        slot = -1
         is_first = True
         origin = source.origin_us() if source.timed else None
         for block in source.blocks():
@@ -41,10 +43,19 @@ class _Feeder:
                 is_first = False
                 origin = int(block.due[0]) if origin is None and block.due is not None else origin
                 self.tell(terminator=block.terminator, content_type=block.content_type, origin_us=origin)
-            slot = self._take()
-            used = self._ring.write(slot, block)
+            if count and not (gathers and self._ring.has_room(block, count=count, used=used)):
+                self.tell(slot=slot, count=count, used=used)
+                count = used = 0
+            if not count:
+                slot = self._take()
+            used = self._ring.write(slot, block, count=count, used=used)
+            count += len(block)
             made += len(block)
-            self.tell(slot=slot, count=len(block), used=used)
+            if not gathers:
+                self.tell(slot=slot, count=count, used=used)
+                count = used = 0
+        if count:
+            self.tell(slot=slot, count=count, used=used)
         self.tell(over=made)
 
     def tell(self, **facts: Any) -> None:
@@ -69,7 +80,7 @@ def main() -> None:
     os.dup2(2, 1)  # whatever else prints must not get between
     feeder = _Feeder(Ring(spec["fd"], spec["slots"]), sys.stdin.buffer, told)
     try:
-        feeder.feed(Source.from_dict(spec["source"]))
+        feeder.feed(Source.from_dict(spec["source"]), gathers=spec["gathers"])
     except DovestormError as error:
         feeder.tell(error=str(error))
     except (_GoneError, BrokenPipeError):

@@ -114,7 +114,9 @@ class Lane:
             fd = create_memory(slots)
             try:
                 self._ring = Ring(fd, slots)
-                spec = json.dumps({"fd": fd, "slots": slots, "source": self.source.to_dict()})
+                # A block for each session stays one; and who makes events while they are sent should not hold back the first.
+                gathers = bool(self._prebuild) and not self.source.by_session
+                spec = json.dumps({"fd": fd, "slots": slots, "source": self.source.to_dict(), "gathers": gathers})
                 command = [sys.executable, "-P", "-m", "dovestorm.load.feeder", spec]
                 # In a session of its own: Ctrl-C in a terminal is for those who can bring a run to its end.
                 self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd], start_new_session=True)
@@ -151,6 +153,8 @@ class Lane:
     def _hear(self, facts: dict[str, Any]) -> None:
         if "slot" in facts:
             block = self._ring.read(facts["slot"], facts["count"], facts["used"], timed=self.source.timed or self.source.by_session, **self._facts)
+            if self._prebuild:
+                self._ring.touch(facts["slot"], facts["used"])
             self._blocks.append((facts["slot"], block))
             self.is_ready = self.is_ready or not self._prebuild
         elif "terminator" in facts:

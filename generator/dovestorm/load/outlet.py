@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from operator import sub
 from typing import TYPE_CHECKING, Any
 
 import gevent
@@ -14,8 +14,6 @@ from dovestorm.load.worker import Outcome, worker_of
 from dovestorm.sinks.target import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from locust.env import Environment
 
     from dovestorm.load.lane import Batch
@@ -46,6 +44,8 @@ class Outlet:
 
     def open(self) -> None:
         """Connect, unless connected; raises ``DeliveryError``."""
+        if self._sink is not None:
+            return
         with self._lock:
             if self._sink is None:
                 sink = sinks.open_url(self._url)
@@ -58,15 +58,17 @@ class Outlet:
             sink = self._sink
             assert sink is not None
             outcome = self.last = Outcome(begun=worker.now(), ended=0.0)
-            with _told(sink.tally, outcome, worker):
-                try:
-                    self._run(sink, sink.write, batch.block)
-                except DeliveryError as error:
-                    outcome.error = error
-                    self._drop(sink)
-                except gevent.GreenletExit:
-                    self._drop(sink)
-                    raise
+            before = _facts(sink.tally)
+            try:
+                self._run(sink, sink.write, batch.block)
+            except DeliveryError as error:
+                outcome.error = error
+                self._drop(sink)
+            except gevent.GreenletExit:
+                self._drop(sink)
+                raise
+            finally:
+                _tell(outcome, before, sink.tally, worker)
             if outcome.error is None and outcome.undelivered:
                 outcome.error = DeliveryError(sink.tally.fault or "part of the batch was given up")
             return outcome
@@ -82,11 +84,13 @@ class Outlet:
         if sink is None:
             return
         outcome = Outcome(begun=worker.now(), ended=0.0)
-        with _told(sink.tally, outcome, worker):
-            try:
-                self._run(sink, sink.close)
-            except DeliveryError as error:
-                outcome.error = error
+        before = _facts(sink.tally)
+        try:
+            self._run(sink, sink.close)
+        except DeliveryError as error:
+            outcome.error = error
+        finally:
+            _tell(outcome, before, sink.tally, worker)
         worker.correct(outcome)
 
     def _drop(self, sink: Sink) -> None:
@@ -120,17 +124,10 @@ def _attempt(call: Any, *given: Any) -> DeliveryError | None:
     return None
 
 
-@contextlib.contextmanager
-def _told(tally: Tally, outcome: Outcome, worker: Worker) -> Iterator[None]:
-    """Write into ``outcome`` what the tally counts meanwhile, whatever happens."""
-    before = _facts(tally)
-    try:
-        yield
-    finally:
-        outcome.ended = worker.now()
-        outcome.events, outcome.size, outcome.undelivered, outcome.unasked, outcome.retries, outcome.reconnects = (
-            now - then for now, then in zip(_facts(tally), before, strict=True)
-        )
+def _tell(outcome: Outcome, before: tuple[int, ...], tally: Tally, worker: Worker) -> None:
+    """Write into ``outcome`` what the tally has counted since ``before``."""
+    outcome.ended = worker.now()
+    outcome.events, outcome.size, outcome.undelivered, outcome.unasked, outcome.retries, outcome.reconnects = map(sub, _facts(tally), before)
 
 
 def _facts(tally: Tally) -> tuple[int, ...]:

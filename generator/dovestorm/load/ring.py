@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import tempfile
@@ -16,7 +17,11 @@ __all__ = ["LIVE_SLOTS", "Ring", "create_memory", "slots_for"]
 LIVE_SLOTS = 8
 """Blocks that are made ahead when nothing is prebuilt: about 16 MB."""
 
-_NUMBERS = BLOCK_RECORDS * 8
+_MADV_POPULATE_READ = 22
+"""Source: madvise(2)."""
+
+_RECORDS = 2 * BLOCK_RECORDS
+_NUMBERS = _RECORDS * 8
 _SLOT_BYTES = MOST_RECORD_BYTES + 2 * _NUMBERS
 
 
@@ -32,8 +37,8 @@ def create_memory(slots: int) -> int:
 
 
 def slots_for(size: int) -> int:
-    """How many slots hold ``size`` bytes of events and what belongs to them."""
-    return max(LIVE_SLOTS, -(-size // BLOCK_BYTES) + 1)
+    """How many slots hold ``size`` bytes of events, where each gets as many blocks as it has room for."""
+    return max(LIVE_SLOTS, -(-size // (MOST_RECORD_BYTES - BLOCK_BYTES // 4)) + 1)
 
 
 class Ring:
@@ -49,21 +54,30 @@ class Ring:
         self._map = mmap.mmap(fd, slots * _SLOT_BYTES)
         self._bytes = np.frombuffer(self._map, dtype=np.uint8)
 
-    def write(self, slot: int, block: Block) -> int:
-        """Copy a block into a slot; gives its size in bytes."""
-        begin, count = slot * _SLOT_BYTES, len(block)
-        used = int(block.ends[-1]) if count else 0
-        self._bytes[begin : begin + used] = np.frombuffer(block.data, dtype=np.uint8, count=used)
-        self._numbers(slot, 0)[:count] = block.ends
+    def has_room(self, block: Block, *, count: int, used: int) -> bool:
+        """Whether a block fits behind so many records and bytes."""
+        return count + len(block) <= _RECORDS and used + (int(block.ends[-1]) if len(block) else 0) <= MOST_RECORD_BYTES
+
+    def write(self, slot: int, block: Block, *, count: int = 0, used: int = 0) -> int:
+        """Copy a block into a slot, behind the records and bytes that are in it; gives the bytes that are in it then."""
+        begin, last = slot * _SLOT_BYTES + used, count + len(block)
+        size = int(block.ends[-1]) if len(block) else 0
+        self._bytes[begin : begin + size] = np.frombuffer(block.data, dtype=np.uint8, count=size)
+        np.add(block.ends, used, out=self._numbers(slot, 0)[count:last])
         if block.due is not None:
-            self._numbers(slot, 1)[:count] = block.due
-        return used
+            self._numbers(slot, 1)[count:last] = block.due
+        return used + size
 
     def read(self, slot: int, count: int, used: int, *, timed: bool, terminator: int, content_type: str) -> Block:
         """The block in a slot; it is good until the slot is written again."""
         begin = slot * _SLOT_BYTES
         due = self._numbers(slot, 1)[:count] if timed else None
         return Block(memoryview(self._map)[begin : begin + used], self._numbers(slot, 0)[:count], terminator, due, content_type)
+
+    def touch(self, slot: int, used: int) -> None:
+        """Have the pages of a block at hand: each one's first use costs the sender as much as sending it."""
+        with contextlib.suppress(OSError):  # before Linux 5.14, and elsewhere
+            self._map.madvise(_MADV_POPULATE_READ, slot * _SLOT_BYTES, used)
 
     def _numbers(self, slot: int, which: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         begin = slot * _SLOT_BYTES + MOST_RECORD_BYTES + which * _NUMBERS

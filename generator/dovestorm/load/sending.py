@@ -22,6 +22,9 @@ __all__ = ["SendingUser"]
 _RETRY_S = 0.5
 """A user whose target cannot be reached tries again after so long; the schedule goes on meanwhile."""
 
+_STRETCH_S = 0.02
+"""A user lets others have their turn after so long, even if its target never made it wait."""
+
 
 class SendingUser(User):
     """Asks for a share of the stream, keeps a connection, takes batches, and tells Locust of each delivery. How it sends one, ``_send`` says."""
@@ -60,16 +63,18 @@ class SendingUser(User):
 
     @task
     def replay(self) -> None:
-        """Take the next batch, once it is due, and send it."""
+        """Take batches, each once it is due, and send them: several, since Locust's own way from task to task takes time."""
         worker = self._worker
         if worker is None:
             raise StopUser
-        if not self._connected():
-            return
-        batch = worker.take(self._is_stopping)
-        if batch is None:
-            raise StopUser
-        self._send(batch, worker)
+        until = worker.now() + _STRETCH_S
+        while self._connected():
+            batch = worker.take(self._is_stopping)
+            if batch is None:
+                raise StopUser
+            self._send(batch, worker)
+            if worker.now() >= until:
+                return
 
     def _send(self, batch: Batch, worker: Worker) -> None:
         """Send a batch, and settle it or give it back."""

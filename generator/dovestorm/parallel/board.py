@@ -29,6 +29,9 @@ _BLOCKS = 14
 OVER = int(np.iinfo(np.int64).max)
 """The "end" that is announced after the last window, and a worker's report that it has nothing left to do."""
 
+_BLOCK_RECORDS = 2 * BLOCK_RECORDS
+"""Twice as many as one process makes of a block: to hand one on takes time in which none of the workers can use that core."""
+
 _EVENTS = 1 << 19
 _INTEGERS = 1 << 23
 _PATIENCE_S = 0.25
@@ -85,8 +88,8 @@ class Board:
         self.reports = cut(PLANS, workers)
         self.simulated, self.rendered, self.produced, self.released = cut(workers), cut(workers), cut(workers), cut(workers)
         self.block_sizes = cut(workers, self.blocks, 2)
-        self.block_ends = cut(workers, self.blocks, BLOCK_RECORDS)
-        self.block_due = cut(workers, self.blocks, BLOCK_RECORDS)
+        self.block_ends = cut(workers, self.blocks, _BLOCK_RECORDS)
+        self.block_due = cut(workers, self.blocks, _BLOCK_RECORDS)
         self.block_bytes = cut(workers, self.blocks, MOST_RECORD_BYTES // 8)
         self.share_sizes = cut(shares, 2)
         self.columns = cut(shares, 4, _EVENTS)

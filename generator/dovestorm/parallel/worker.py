@@ -11,9 +11,7 @@ import numpy as np
 
 from dovestorm.engine.ordering import Records, ordered_batch
 from dovestorm.errors import DovestormError
-from dovestorm.kernel import RecordTooLargeError
 from dovestorm.parallel.board import OVER, PLANS, SLOTS, CalledOffError, SharedArena
-from dovestorm.rendering import BLOCK_BYTES, MOST_RECORD_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["work"]
 
-_TOLD_AT_ONCE = 4
+_TOLD_AT_ONCE = 2
 """After so many blocks whoever waits is woken, and after the last of a window: waking costs as much as writing some hundred events."""
 
 
@@ -165,15 +163,7 @@ class _Worker:
             at = int(board.produced[number]) % board.blocks
         ends = board.block_ends[number, at]
         room = board.block_bytes[number, at].view(np.uint8)
-        size = BLOCK_BYTES
-        while True:
-            try:
-                count, used = self._renderer.render_into(batch, first, room[:size], ends)
-                break
-            except RecordTooLargeError:
-                if size >= MOST_RECORD_BYTES:
-                    raise
-                size = min(size * 2, MOST_RECORD_BYTES)
+        count, used = self._renderer.render_into(batch, first, room, ends)
         if due is not None:
             board.block_due[number, at, :count] = due[first : first + count]
         with board:

@@ -219,3 +219,10 @@ def test_a_recording_without_a_known_event_is_refused():
     result = run("-", text=lines([event("no_such_event", 5)]))
     assert isinstance(result.exception, InputError)
     assert "nothing to learn from" in str(result.exception)
+
+
+def test_a_scenario_too_large_to_be_read_is_refused(monkeypatch):
+    monkeypatch.setattr("dovestorm.scenario.nodes.LARGEST_FILE", 2_000)
+    result = run("-", "--name", "large", text=lines(commands(["NOOP", "CHECK"] * 300, session="s")))
+    assert isinstance(result.exception, InputError)
+    assert "could not be read: keep fewer fields" in str(result.exception)

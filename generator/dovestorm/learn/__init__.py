@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CROSS", "learn"]
 
-_DEPTH, _LEAST = 1, 1
+_DEPTH, _LEAST = 3, 6
+"""A walk by weights remembers so many steps, where they were met so often."""
 _MOST_ROWS = 20_000
 CROSS = 0.05
 """The usual chance to go on like another recorded session."""
@@ -48,7 +49,7 @@ def learn(
         quantiles: Draw every number by itself, from tables of quantiles, rather than keep together what was recorded together.
 
     Raises:
-        InputError: There is no session in it that the edition knows.
+        InputError: There is no session in it that the edition knows, or the scenario would be too large.
         UsageError: A field to keep is in no event, or the name is none.
         CatalogError: An unknown edition.
     """
@@ -70,8 +71,8 @@ def learn(
         f"Learnt from {len(found):,} sessions and operations of a recording; {unknown:,} events that Dovecot {dovecot} does not know were left out."
     )
     if not quantiles:
-        whole, tables = followed("recorded", chain(found, depth=_DEPTH, least=_LEAST), edition, keep=frozenset(keep), cross=cross, seed=seed)
-        return dumped(_head(name, found, dovecot) | {"flows": [whole]}, comment, tables)
+        whole, tables = followed("recorded", chain(found, depth=1, least=1), edition, keep=frozenset(keep), cross=cross, seed=seed)
+        return _readable(dumped(_head(name, found, dovecot) | {"flows": [whole]}, comment, tables))
     flows = []
     names: Counter[str] = Counter()
     kinds = types(found)
@@ -82,7 +83,16 @@ def learn(
         flows.append(
             flow(f"{base}-{names[base]}" if names[base] > 1 else base, chain(members, depth=_DEPTH, least=_LEAST), edition, keep=frozenset(keep))
         )
-    return dumped(_head(name, found, dovecot) | {"flows": flows}, comment)
+    return _readable(dumped(_head(name, found, dovecot) | {"flows": flows}, comment))
+
+
+def _readable(text: str) -> str:
+    """The text, unless it is larger than what a scenario may be."""
+    from dovestorm.scenario.nodes import LARGEST_FILE
+
+    if len(text.encode()) > LARGEST_FILE:
+        raise InputError(f"the scenario would be larger than {LARGEST_FILE >> 20} MiB and could not be read: keep fewer fields, or use --quantiles")
+    return text
 
 
 def _check_name(name: str) -> None:

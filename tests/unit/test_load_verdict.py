@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -68,6 +69,14 @@ def test_a_wrong_threshold_says_what_would_be_right(text, problem):
     with pytest.raises(UsageError, match="threshold") as caught:
         parse_threshold(text)
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("is_acknowledged", [True, False])
+def test_the_report_says_what_delivered_means(is_acknowledged):
+    """Where nobody acknowledges, delivered is no more than written, and the reader is told how to find out what arrived."""
+    made = replace(report(), is_acknowledged=is_acknowledged)
+    assert made.to_dict()["acknowledged"] is is_acknowledged
+    assert ("only means written" in made.to_text()) is not is_acknowledged
 
 
 def test_a_file_of_thresholds(tmp_path):

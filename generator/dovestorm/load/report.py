@@ -144,6 +144,7 @@ class LoadReport:
             "workload": "open" if self.is_open else "closed",
             "workers": self.workers,
             "shards": self.shards,
+            "acknowledged": self.is_acknowledged,
             "seconds": round(self.seconds, 3),
             "offered": self.offered,
             "offered_per_s": round(self.offered_per_s, 1),
@@ -173,6 +174,8 @@ class LoadReport:
         else:
             lines.append(f"  closed workload: {self.achieved_per_s:,.0f} events/s; who sends waits for the consumer, so there is no lateness")
         lines.append(f"  delivered {whole.events:,} events, {whole.bytes:,} bytes, in {whole.deliveries:,} deliveries and {self.seconds:.2f} s")
+        if not self.is_acknowledged:
+            lines.append("  nothing is acknowledged here, so delivered only means written; dovestorm audit finds out what arrived")
         if not self.whole:
             lines.append("  the stream is not complete: time was up, or the run was stopped")
         extra = {"unsent when the run ended": self.unsent, "undelivered": whole.undelivered, "sent more than once": whole.retries}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dovestorm import registry
+from dovestorm.cli.layout_option import layout_option
 
 __all__ = ["command"]
 
@@ -12,14 +12,7 @@ __all__ = ["command"]
 @click.command("compare")
 @click.argument("a", metavar="A")
 @click.argument("b", metavar="B")
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["auto", *registry.READABLE]),
-    default="auto",
-    show_default=True,
-    help="Format; auto goes by the first bytes.",
-)
+@layout_option
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON, not only what differs.")
 @click.option("--top", type=click.IntRange(min=0), default=10, show_default=True, help="Lines of each section.")
 @click.option("--sample", type=click.IntRange(min=10), default=1000, show_default=True, help="Sessions of each that the classifier sees.")

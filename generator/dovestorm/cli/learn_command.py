@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from dovestorm import registry
+from dovestorm.cli.layout_option import layout_option
 from dovestorm.errors import InputError
+from dovestorm.learn import CROSS, learn
 
 __all__ = ["command"]
 
@@ -19,21 +20,14 @@ __all__ = ["command"]
 @click.option("--name", help="The scenario's name.  [default: the file's, else 'learnt']")
 @click.option("--dovecot", default="2.3.19", show_default=True, metavar="VERSION", help="The release that was recorded.")
 @click.option("--keep", multiple=True, metavar="FIELD", help="Keep this field's recorded values; may be given several times.")
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["auto", *registry.READABLE]),
-    default="auto",
-    show_default=True,
-    help="Format; auto goes by the first bytes.",
-)
+@layout_option
 @click.option(
     "--seed", type=click.IntRange(-(2**31), 2**31 - 1), default=0, show_default=True, help="Of the sample that a large recording is learnt from."
 )
 @click.option(
     "--cross",
     type=click.FloatRange(0, 1),
-    default=0.05,
+    default=CROSS,
     show_default=True,
     help="How likely a session goes on like another recorded one, at each event at which both stand alike.",
 )
@@ -61,7 +55,6 @@ def command(
     Exit code 0: written. 2: it could not be.
     """
     from dovestorm.compare.reading import Source
-    from dovestorm.learn import learn
 
     source = Source(recording, format=layout)
     text = learn(source, name or _name(output), dovecot=dovecot, keep=keep, seed=seed, cross=cross, quantiles=quantiles)

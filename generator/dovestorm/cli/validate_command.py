@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dovestorm import registry
+from dovestorm.cli.layout_option import layout_option
 
 __all__ = ["command"]
 
@@ -12,14 +12,7 @@ __all__ = ["command"]
 @click.command("validate")
 @click.argument("source", metavar="FILE|-")
 @click.option("--dovecot", metavar="VERSION", default="2.3.6", show_default=True, help="Edition of the catalog to check against.")
-@click.option(
-    "--format",
-    "layout",
-    type=click.Choice(["auto", *registry.READABLE]),
-    default="auto",
-    show_default=True,
-    help="Format; auto goes by the first bytes.",
-)
+@layout_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("--max-examples", type=click.IntRange(min=0), default=5, show_default=True, help="Examples to show of each finding.")
 @click.option("--sections", metavar="A,B", help="Check only the events of these sections of the catalog.")

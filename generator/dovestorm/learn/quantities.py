@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -22,15 +24,8 @@ def quantity(amounts: Sequence[int]) -> Any:
         return amounts[0]
     if len(different) <= _FEW and len(amounts) >= _ENOUGH:
         return {"choose": dict(sorted(different.items()))}
-    ordered = sorted(amounts)
-    last = len(ordered) - 1
-    table: dict[int, int] = {}
-    for percent in _PERCENTILES:
-        place = percent / 100 * last
-        low = int(place)
-        high = min(low + 1, last)
-        table[percent] = round(ordered[low] + (ordered[high] - ordered[low]) * (place - low))
-    if len(ordered) < _ENOUGH:
+    table = {percent: round(value) for percent, value in zip(_PERCENTILES, np.percentile(amounts, _PERCENTILES).tolist(), strict=True)}
+    if len(amounts) < _ENOUGH:
         table = {percent: table[percent] for percent in (0, 50, 100)}
     return {"quantiles": table}
 

@@ -31,7 +31,7 @@ __all__ = ["dumped", "flow", "followed"]
 _STOP = "stop"
 _BARE = re.compile(r"(?!(null|true|false)$)[A-Za-z][A-Za-z0-9_-]*", re.ASCII)
 _WELL_KNOWN = 1024
-_OF_ALL = frozenset({*STAND_INS, *OF_A_SESSION, *WORDS, "reason_code"})
+_OF_ALL = frozenset({*STAND_INS, *OF_A_SESSION, *WORDS})
 """What a start and its finish share without saying which of several they are."""
 
 

@@ -35,7 +35,7 @@ class _Feeder:
     def feed(self, source: Source, *, gathers: bool) -> None:
         """Make the shard's blocks; ``gathers`` puts as many into a slot as it has room for."""
         made = count = used = 0
-        slot = -1
+        slot: int | None = None
         is_first = True
         origin = source.origin_us() if source.timed else None
         for block in source.blocks():
@@ -43,18 +43,18 @@ class _Feeder:
                 is_first = False
                 origin = int(block.due[0]) if origin is None and block.due is not None else origin
                 self.tell(terminator=block.terminator, content_type=block.content_type, origin_us=origin)
-            if count and not (gathers and self._ring.has_room(block, count=count, used=used)):
+            if slot is not None and not self._ring.has_room(block, count=count, used=used):
                 self.tell(slot=slot, count=count, used=used)
-                count = used = 0
-            if not count:
-                slot = self._take()
+                slot = None
+            if slot is None:
+                slot, count, used = self._take(), 0, 0
             used = self._ring.write(slot, block, count=count, used=used)
             count += len(block)
             made += len(block)
             if not gathers:
                 self.tell(slot=slot, count=count, used=used)
-                count = used = 0
-        if count:
+                slot = None
+        if slot is not None:
             self.tell(slot=slot, count=count, used=used)
         self.tell(over=made)
 

@@ -114,9 +114,8 @@ class Lane:
             fd = create_memory(slots)
             try:
                 self._ring = Ring(fd, slots)
-                # A block for each session stays one; and who makes events while they are sent should not hold back the first.
-                gathers = bool(self._prebuild) and not self.source.by_session
-                spec = json.dumps({"fd": fd, "slots": slots, "source": self.source.to_dict(), "gathers": gathers})
+                # Larger pieces are sent faster; but who makes events while they are sent should not hold back the first.
+                spec = json.dumps({"fd": fd, "slots": slots, "source": self.source.to_dict(), "gathers": bool(self._prebuild)})
                 command = [sys.executable, "-P", "-m", "dovestorm.load.feeder", spec]
                 # In a session of its own: Ctrl-C in a terminal is for those who can bring a run to its end.
                 self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd], start_new_session=True)

@@ -15,7 +15,7 @@ from dovestorm.scenario.flows import Flows
 from dovestorm.scenario.fragments import Folder
 from dovestorm.scenario.grammar import SCENARIO
 from dovestorm.scenario.model import Arrivals, At, Scenario
-from dovestorm.scenario.nodes import Scalar, Table, parse, read_text
+from dovestorm.scenario.nodes import Node, Scalar, Table, parse, read_text
 from dovestorm.scenario.overrides import overridden
 from dovestorm.scenario.pools import Pools
 from dovestorm.scenario.reading import Reading, shown
@@ -103,7 +103,7 @@ def check(name_or_path: str | Path, *, dovecot: str | None = None) -> str:
     faults = FaultList()
     node = parse(source.text, file=source.file, faults=faults)
     if not isinstance(node, Table) or "fragment" not in node.entries:
-        _load(source, dovecot, {})
+        _read(node, faults, source, dovecot, {})
         return "scenario"
     beside = source.beside.parent if source.beside is not None and source.beside.name == "fragments" else source.beside
     _, flows = _reading(Vocabulary.of(dovecot or USUAL_EDITION), faults, Reach.of(beside), {})
@@ -151,7 +151,11 @@ def find(name_or_path: str | Path) -> Source:
 
 def _load(source: Source, dovecot: str | None, overrides: Mapping[str, Any]) -> Scenario:
     written = FaultList()
-    node = parse(source.text, file=source.file, faults=written)
+    return _read(parse(source.text, file=source.file, faults=written), written, source, dovecot, overrides)
+
+
+def _read(node: Node | None, written: FaultList, source: Source, dovecot: str | None, overrides: Mapping[str, Any]) -> Scenario:
+    """Read the tree of a scenario's file; ``written`` has what parsing found."""
     if node is None:
         written.raise_any()
     if not isinstance(node, Table):

@@ -188,6 +188,12 @@ def arrange(server: RealDovecot) -> None:
             "SUBSCRIBE Projects",
             'LSUB "" "*"',
             "RENAME Projects Archive",
+        ):
+            client.command(line)
+        # Whatever others did to the inbox, there are messages to work on.
+        for _ in range(3):
+            client.command(f"APPEND INBOX {{{len(MESSAGE)}}}", literal=MESSAGE)
+        for line in (
             "SELECT INBOX",
             "FETCH 1 (FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)",
             "FETCH 1 BODY[TEXT]",
@@ -197,7 +203,8 @@ def arrange(server: RealDovecot) -> None:
             "COPY 1 Archive",
             "UID COPY 1 Archive",
             "STORE 1 +FLAGS (\\Deleted)",
-            "UID EXPUNGE 1",
+            "UID EXPUNGE 1:*",
+            "STORE 1 +FLAGS (\\Deleted)",
             "EXPUNGE",
             "CHECK",
             "CLOSE",

@@ -83,7 +83,7 @@ def fits(kind: str, value: Any) -> bool:
 
 def test_every_recorded_event_is_known(records):
     """88 events; the rest of the edition takes other set-ups than those that were recorded. Of the published list's sections none is left out."""
-    assert len(records) == 28585
+    assert len(records) == 32013
     recorded = {record.event for record in records}
     assert len(recorded) == 88
     assert recorded <= set(EDITION.events)
@@ -139,10 +139,11 @@ def test_always_means_in_every_record(records):
 
 
 def test_fields_stand_in_the_order_of_the_server(records):
-    """One order for each service fits 93.6 % of the records, and no single order fits more.
+    """One order for each service fits 93 % of the records, and no single order fits many more.
 
     The rest: the server moves ``reason_code`` and ``mailbox`` forward in IMAP commands during which other events were sent, and so do the
-    events that are sent meanwhile; ``auth`` has another order for lookups (lmtp, doveadm) than for logins.
+    events that are sent meanwhile; ``auth`` has another order for lookups (lmtp, doveadm) than for logins; what a delivery tells of its
+    transaction comes before or after what it tells of its outcome, depending on whether both began in the same turn of the server's loop.
     """
     places: dict[tuple[str, str], dict[str, int]] = {}
     fitting: Counter[str] = Counter()
@@ -153,7 +154,7 @@ def test_fields_stand_in_the_order_of_the_server(records):
         )
         found = [order[name] for name in record.fields]
         fitting[record.event] += found == sorted(found)
-    assert sum(fitting.values()) >= 0.936 * len(records)
+    assert sum(fitting.values()) >= 0.929 * len(records)
     total = Counter(record.event for record in records)
     below = {event for event in total if fitting[event] < 0.98 * total[event] and total[event] >= 100}
     assert below == {
@@ -170,6 +171,7 @@ def test_fields_stand_in_the_order_of_the_server(records):
         "mail_opened",
         "smtp_server_command_started",
         "smtp_server_command_finished",
+        "smtp_server_transaction_finished",
         "smtp_server_transaction_rcpt_finished",
     }
 
@@ -202,4 +204,4 @@ def test_the_wire_recordings_are_there():
         "post_jsonunix.jsonl.gz",
         "stats-conn-002.client",
     }
-    assert len(list(CAPTURES.glob("*.jsonl.gz"))) == 22
+    assert len(list(CAPTURES.glob("*.jsonl.gz"))) == 23
